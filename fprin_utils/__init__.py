@@ -1,0 +1,94 @@
+"""The Frequency Principle, measured: logic of the companion's notebooks.
+
+Data flows one way: targets, networks -> training -> spectra -> claims -> plotting, figures.
+"""
+
+from fprin_utils.claims import Claim, compute_kendall_tau, compute_wilson_interval, is_increasing
+from fprin_utils.explorer import explore_images, explore_run
+from fprin_utils.figures import FIGURES, PROFILES, Settings, configure, save_figure
+from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
+from fprin_utils.plotting import (
+    plot_against,
+    plot_error_heatmap,
+    plot_fits,
+    plot_image,
+    plot_over_steps,
+    plot_spectrum,
+    use_style,
+)
+from fprin_utils.spectra import (
+    compute_band_errors,
+    compute_energy_above,
+    compute_nonuniform_spectrum,
+    compute_radial_bands,
+    compute_relative_error,
+    compute_signed_deviation,
+    compute_spectrum,
+    find_convergence_step,
+    find_excursions,
+    find_first_step_below,
+    find_peaks,
+)
+from fprin_utils.targets import (
+    discretise,
+    load_image,
+    make_grid,
+    make_image_coordinates,
+    make_random,
+    make_sinusoids,
+    shuffle_pixels,
+)
+from fprin_utils.training import (
+    OPTIMIZERS,
+    TrainingRun,
+    make_linear_steps,
+    make_log_steps,
+    train,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "FIGURES",
+    "INITIALIZATIONS",
+    "OPTIMIZERS",
+    "PROFILES",
+    "Claim",
+    "Ensemble",
+    "Settings",
+    "TrainingRun",
+    "compute_band_errors",
+    "compute_energy_above",
+    "compute_kendall_tau",
+    "compute_nonuniform_spectrum",
+    "compute_radial_bands",
+    "compute_relative_error",
+    "compute_signed_deviation",
+    "compute_spectrum",
+    "compute_wilson_interval",
+    "configure",
+    "discretise",
+    "explore_images",
+    "explore_run",
+    "find_convergence_step",
+    "find_excursions",
+    "find_first_step_below",
+    "find_peaks",
+    "is_increasing",
+    "load_image",
+    "make_grid",
+    "make_image_coordinates",
+    "make_linear_steps",
+    "make_log_steps",
+    "make_random",
+    "make_sinusoids",
+    "plot_against",
+    "plot_error_heatmap",
+    "plot_fits",
+    "plot_image",
+    "plot_over_steps",
+    "plot_spectrum",
+    "save_figure",
+    "shuffle_pixels",
+    "train",
+    "use_style",
+]

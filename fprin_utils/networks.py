@@ -1,0 +1,173 @@
+"""Who learns: ensembles of fully connected networks, one network per seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "sin": torch.sin}
+INITIALIZATIONS = ("normal", "pytorch", "glorot", "fan_in")
+
+
+class Ensemble(torch.nn.Module):
+    """S independent fully connected networks of one shape, evaluated side by side.
+
+    Each layer holds the weights of all networks in one tensor, so that one batched matrix product
+    does the work of S small ones. The weights of a network depend on its own seed alone: seed 3
+    starts from the same numbers whether it is trained by itself or with others.
+
+    Attributes:
+        seeds: Seeds, one per network, length S.
+        weights: Weight tensors, one per layer, each of shape (S, in, out).
+        biases: Bias tensors, one per layer, each of shape (S, 1, out).
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        *,
+        seeds: Sequence[int],
+        activation: str = "tanh",
+        initialization: str = "normal",
+        init_std: float = 0.05,
+        gain: float = 1.0,
+        num_inputs: int = 1,
+        num_outputs: int = 1,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        """Draw the initial weights.
+
+        Args:
+            widths: Neurons of each hidden layer, first to last.
+            seeds: One per network.
+            activation: One of `ACTIVATIONS`.
+            initialization: How weights and biases are drawn, for a layer with `in` inputs:
+                "normal": both N(0, init_std^2); "pytorch": both uniform within 1 / sqrt(in);
+                "glorot": weights uniform within sqrt(6 / (in + out)), biases 0;
+                "fan_in": weights N(0, gain^2 / in), biases 0.
+            init_std: Standard deviation for "normal".
+            gain: Scale for "fan_in".
+            num_inputs: Input dimensions.
+            num_outputs: Output dimensions.
+            dtype: torch.float32 or torch.float64.
+            device: "cpu", or "cuda" where there is one.
+
+        Raises:
+            ValueError: If an argument is outside what is listed above.
+        """
+        super().__init__()
+        self.seeds = [int(seed) for seed in seeds]
+        self.activation = activation
+        sizes = [num_inputs, *widths, num_outputs]
+        if not self.seeds:
+            raise ValueError("seeds is empty; an ensemble needs at least one seed")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seed {min(self.seeds)} is negative; seeds must be 0 or more")
+        if not widths or min(sizes) < 1:
+            raise ValueError(
+                f"layer sizes {sizes} are not usable; there must be at least one hidden layer and "
+                "each size must be 1 or more"
+            )
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        if initialization not in INITIALIZATIONS:
+            raise ValueError(
+                f"initialization {initialization!r} is not one of {', '.join(INITIALIZATIONS)}"
+            )
+        for name, scale in (("init_std", init_std), ("gain", gain)):
+            if not (scale > 0 and math.isfinite(scale)):
+                raise ValueError(f"{name} is {scale}; it must be a positive number")
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype {dtype} is not one of torch.float32, torch.float64")
+        check_device(device)
+
+        # Drawn in float64 on the CPU, so that a seed means the same numbers on every device.
+        drawn = [
+            _draw_layers(sizes, seed, initialization, init_std=init_std, gain=gain)
+            for seed in self.seeds
+        ]
+        self.weights, self.biases = (
+            torch.nn.ParameterList(
+                torch.stack([layers[index][kind] for layers in drawn]).to(device, dtype)
+                for index in range(len(sizes) - 1)
+            )
+            for kind in (0, 1)
+        )
+
+    @property
+    def num_inputs(self) -> int:
+        """Input dimensions of each network."""
+        return self.weights[0].shape[1]
+
+    @property
+    def num_outputs(self) -> int:
+        """Output dimensions of each network."""
+        return self.weights[-1].shape[2]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Evaluate every network.
+
+        Args:
+            inputs: Shape (N, num_inputs), the same for all networks, or (S, N, num_inputs).
+
+        Returns:
+            Outputs, shape (S, N, num_outputs).
+        """
+        activate = ACTIVATIONS[self.activation]
+        hidden = inputs.expand(len(self.seeds), *inputs.shape[-2:])
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = activate(torch.baddbmm(bias, hidden, weight))
+        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
+
+    @torch.no_grad()
+    def compute_spectral_norms(self) -> np.ndarray:
+        """Return the largest singular value of each weight matrix, by SVD.
+
+        Returns:
+            Spectral norms, shape (S, L) for L layers.
+        """
+        norms = [torch.linalg.svdvals(weight)[:, 0] for weight in self.weights]
+        return torch.stack(norms, dim=1).cpu().numpy()
+
+
+def check_device(device: str) -> None:
+    """Raise a ValueError unless torch can compute on the device ("cpu", "cuda", "cuda:1")."""
+    kind = str(device).partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not one of cpu, cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but torch finds no GPU here; use cpu")
+
+
+def _draw_layers(
+    sizes: Sequence[int], seed: int, initialization: str, *, init_std: float, gain: float
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Draw one network: a (weight, bias) pair per layer, shapes (in, out) and (1, out)."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return 2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1
+
+    layers = []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        weight_shape, bias_shape = (fan_in, fan_out), (1, fan_out)
+        if initialization == "normal":
+            layer = init_std * normal(*weight_shape), init_std * normal(*bias_shape)
+        elif initialization == "pytorch":
+            bound = 1 / math.sqrt(fan_in)
+            layer = bound * uniform(*weight_shape), bound * uniform(*bias_shape)
+        else:
+            if initialization == "glorot":
+                weight = math.sqrt(6 / (fan_in + fan_out)) * uniform(*weight_shape)
+            else:
+                weight = gain / math.sqrt(fan_in) * normal(*weight_shape)
+            layer = weight, torch.zeros(bias_shape, dtype=torch.float64)
+        layers.append(layer)
+    return layers

@@ -1,0 +1,230 @@
+"""What is shown: one function a panel; each draws on the given axes and returns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+STYLE = str(Path(__file__).with_name("fprin.mplstyle"))
+
+
+def use_style() -> None:
+    """Set the look of all figures that are made from now on."""
+    plt.style.use(STYLE)
+
+
+def plot_fits(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    fits: Mapping[str, np.ndarray],
+    *,
+    fit_inputs: np.ndarray | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot the samples of a target and what an ensemble makes of them.
+
+    Args:
+        inputs: Points of the samples, shape (N,).
+        targets: Samples, shape (N,).
+        fits: Outputs by label, each of shape (S, M): the median over the seeds is drawn as a line,
+            their range as a band.
+        fit_inputs: Points of the outputs, shape (M,); `inputs` if left out.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    ax.plot(inputs, targets, "k.", linestyle="none", label="samples", zorder=3)
+    points = inputs if fit_inputs is None else fit_inputs
+    for label, outputs in fits.items():
+        _plot_median(ax, points, outputs.T, label)
+    ax.set(xlabel="x", ylabel="f(x)")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=len(fits) + 1)
+    return ax
+
+
+def plot_spectrum(
+    amplitudes: Mapping[str, np.ndarray],
+    *,
+    peaks: Sequence[int] = (),
+    marks: Mapping[str, float] | None = None,
+    log: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot spectra over the frequency index.
+
+    Args:
+        amplitudes: |f^_k| by label, each of shape (K,), or (S, K) to draw median and range.
+        peaks: Frequency indices to mark on the first spectrum.
+        marks: Positions on the frequency axis to mark by a vertical line, by label.
+        log: Whether the amplitude axis is logarithmic.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    for label, values in amplitudes.items():
+        values = np.atleast_2d(values)
+        _plot_median(ax, np.arange(values.shape[1]), values.T, label)
+    first = np.atleast_2d(next(iter(amplitudes.values())))[0]
+    if len(peaks):
+        ax.plot(peaks, first[peaks], "ko", linestyle="none", label="peaks", zorder=3)
+    for k in peaks:
+        ax.annotate(f"{k}", (k, first[k]), xytext=(4, 2), textcoords="offset points", fontsize=8)
+    for label, position in (marks or {}).items():
+        ax.axvline(position, color="0.4", linewidth=0.8, linestyle=":")
+        ax.annotate(
+            label,
+            (position, 0.98),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+            color="0.3",
+        )
+    ax.set(xlabel="frequency index k", ylabel=r"amplitude $|\hat f_k|$")
+    if log:
+        ax.set_yscale("log")
+    if len(amplitudes) > 1 or len(peaks):
+        ax.legend()
+    return ax
+
+
+def plot_error_heatmap(
+    steps: np.ndarray,
+    errors: np.ndarray,
+    bins: Sequence[int],
+    *,
+    threshold: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot relative errors as a heat map over log steps: red is small, blue is large.
+
+    The first step at which an error is below the threshold is marked in its row.
+
+    Args:
+        steps: Recorded steps, shape (R,); step 0 is left out, as the axis is logarithmic.
+        errors: Relative errors, shape (R, P).
+        bins: Frequency index of each column of `errors`, length P.
+        threshold: The error that counts as converged.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    steps, errors = steps[steps > 0], errors[steps > 0]
+    rows = np.arange(len(bins))
+    mesh = ax.pcolormesh(
+        steps, rows, errors.T, cmap="RdBu", vmin=0, vmax=1, shading="nearest", rasterized=True
+    )
+    for row in rows:
+        below = np.flatnonzero(errors[:, row] < threshold)
+        if below.size:
+            ax.plot(steps[below[0]], row, "k|", markersize=14, markeredgewidth=1.6)
+    ax.set(xscale="log", xlabel="step", ylabel="frequency index k")
+    ax.set_yticks(rows, [str(k) for k in bins])
+    ax.figure.colorbar(mesh, ax=ax, label=r"relative error $\Delta_F(k)$", extend="max")
+    return ax
+
+
+def plot_over_steps(
+    steps: np.ndarray,
+    values: np.ndarray,
+    labels: Sequence[str],
+    *,
+    ylabel: str,
+    level: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot measured curves over log steps, the median over the seeds with their range.
+
+    Args:
+        steps: Recorded steps, shape (R,); step 0 is left out, as the axis is logarithmic.
+        values: For example relative errors, shape (R, S, P).
+        labels: One for each of the P curves.
+        ylabel: Name of the values, with unit.
+        level: Height of a horizontal line, such as a threshold.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    for index, label in enumerate(labels):
+        _plot_median(ax, steps[steps > 0], values[steps > 0, :, index], label)
+    if level is not None:
+        ax.axhline(level, color="0.4", linewidth=0.8, linestyle=":")
+    ax.set(xscale="log", xlabel="step", ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+def plot_against(
+    settings: Sequence[float],
+    values: Mapping[str, np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    log: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot measured values against a setting: a dot a seed, a line through the medians.
+
+    Args:
+        settings: Values of the setting, length I, drawn on a logarithmic axis.
+        values: Measured values by label, each of shape (I, S).
+        xlabel: Name of the setting.
+        ylabel: Name of the values, with unit.
+        log: Whether the axis of the values is logarithmic.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    for label, measured in values.items():
+        (line,) = ax.plot(settings, np.median(measured, axis=1), label=label)
+        for column in measured.T:
+            ax.plot(settings, column, ".", linestyle="none", color=line.get_color(), alpha=0.6)
+    ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.set_xticks(settings, [f"{setting:g}" for setting in settings])
+    ax.minorticks_off()
+    if log:
+        ax.set_yscale("log")
+    if len(values) > 1:
+        ax.legend()
+    return ax
+
+
+def plot_image(image: np.ndarray, title: str, *, ax: Axes | None = None) -> Axes:
+    """Plot a grey image, 0 black and 1 white; values beyond are cut.
+
+    Args:
+        image: Grey values, shape (H, W).
+        title: Text above the image.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_title(title, fontweight="normal", loc="center")
+    ax.set_axis_off()
+    return ax
+
+
+def _plot_median(ax: Axes, positions: np.ndarray, values: np.ndarray, label: str) -> None:
+    """Draw the median over the last axis of (N, S) values as a line, the range as a band."""
+    (line,) = ax.plot(positions, np.median(values, axis=1), label=label)
+    if values.shape[1] > 1:
+        low, high = values.min(axis=1), values.max(axis=1)
+        ax.fill_between(positions, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -1,0 +1,381 @@
+"""What is re-run: papermill over the notebooks, in parallel, with a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import html
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from tqdm import tqdm
+
+from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+FIGURES_DIR = ROOT / "figures"
+SECONDS_BETWEEN_LINES = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the run of one notebook ended.
+
+    Attributes:
+        notebook: Name of the notebook.
+        seconds: Wall-clock seconds, start of the kernel included.
+        record: What was stored beside the figure; None if the notebook failed.
+        failure: Traceback of a notebook that failed, else the empty string.
+    """
+
+    notebook: str
+    seconds: float
+    record: Mapping[str, Any] | None
+    failure: str = ""
+
+
+def regenerate(
+    notebooks: Sequence[str],
+    *,
+    profile: str = DEFAULT_PROFILE,
+    output_dir: Path = FIGURES_DIR,
+    jobs: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    write_notebooks: bool = False,
+) -> list[Result]:
+    """Run notebooks with papermill, several at a time, and put their figures into a folder.
+
+    Each notebook works in a folder of its own; its files are moved to `output_dir` when it has run
+    to its end, so that a failure or an interruption leaves earlier figures as they were.
+
+    Args:
+        notebooks: Names of the notebooks, without their ending.
+        profile: One of `PROFILES`.
+        output_dir: Folder for the figures, made if missing.
+        jobs: Notebooks at a time; one a core if left out. The cores are shared out evenly.
+        parameters: Parameters by name, for all of the notebooks.
+        write_notebooks: Whether to store the outputs in the notebooks themselves.
+
+    Returns:
+        A result for each notebook, in the order given.
+
+    Raises:
+        ValueError: If a profile, notebook or parameter is unknown; nothing has run then.
+    """
+    parameters = dict(parameters or {})
+    check_request(notebooks, profile, jobs, parameters)
+    num_cores = _count_cores()
+    jobs = min(jobs or num_cores, len(notebooks))
+    output_dir.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        tempfile.TemporaryDirectory(dir=output_dir, prefix=".running-") as folder,
+        ProcessPoolExecutor(jobs, context, _set_threads, (max(1, num_cores // jobs),)) as executor,
+    ):
+        messages = manager.Queue()
+        futures = {}
+        for notebook in notebooks:
+            staging = Path(folder) / notebook
+            injected = parameters | {"profile": profile, "output_dir": str(staging)}
+            arguments = (notebook, injected, staging, output_dir, write_notebooks, messages)
+            futures[executor.submit(_run_notebook, *arguments)] = notebook
+        try:
+            _show_progress(futures, messages)
+        except KeyboardInterrupt:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def check_request(
+    notebooks: Sequence[str], profile: str, jobs: int | None, parameters: Mapping[str, Any]
+) -> None:
+    """Raise a ValueError that names what is unknown and lists what is known."""
+    known = [entry.notebook for entry in FIGURES]
+    for notebook in notebooks:
+        if notebook not in known:
+            raise ValueError(f"unknown notebook {notebook!r}; known: {', '.join(known)}")
+        if not (NOTEBOOKS / f"{notebook}.ipynb").is_file():
+            raise ValueError(f"there is no {notebook}.ipynb in {NOTEBOOKS}; run from a checkout")
+    if not notebooks:
+        raise ValueError(f"no notebook given; known: {', '.join(known)}")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; it must be 1 or more")
+    for notebook in notebooks if parameters else ():
+        inspected = papermill.inspect_notebook(str(NOTEBOOKS / f"{notebook}.ipynb"))
+        settable = [name for name in inspected if name not in ("profile", "output_dir")]
+        for name in parameters:
+            if name not in settable:
+                raise ValueError(
+                    f"unknown parameter {name!r} for {notebook}; known: {', '.join(settable)}"
+                )
+
+
+def format_table(results: Sequence[Result], output_dir: Path) -> str:
+    """Return a plain table: notebook, seconds, peak MB, verdicts, figure."""
+    rows = [("notebook", "seconds", "peak MB", "verdicts", "figure")]
+    for result in results:
+        if result.record is None:
+            rows.append((result.notebook, f"{result.seconds:.0f}", "-", "FAILED", "-"))
+            continue
+        verdicts = ", ".join(f"{c['id']} {c['verdict']}" for c in result.record["claims"])
+        picture = output_dir / f"{result.notebook}.png"
+        peak = str(result.record["peak_memory_mb"])
+        rows.append((result.notebook, f"{result.seconds:.0f}", peak, verdicts, str(picture)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def store_outputs(source: Path, executed: nbformat.NotebookNode) -> None:
+    """Store the outputs of an executed copy in a notebook, without what changes from run to run.
+
+    Progress bars, widgets and the injected cell stay out; nothing but outputs is taken over.
+
+    Args:
+        source: Path of the notebook, replaced in one piece.
+        executed: The copy that papermill has run.
+    """
+    notebook = nbformat.read(source, as_version=4)
+    outputs_of = {cell.id: cell.outputs for cell in executed.cells if cell.cell_type == "code"}
+    count = 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.outputs, cell.execution_count = [], None
+        if "skip-execution" in cell.metadata.get("tags", []):
+            continue
+        count += 1
+        cell.execution_count = count
+        for output in outputs_of[cell.id]:
+            is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+            if output.get("name") == "stderr" or is_widget:
+                continue
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            cell.outputs.append(output)
+    nbformat.validate(notebook)
+    aside = source.with_suffix(".ipynb.aside")
+    nbformat.write(notebook, aside)
+    aside.replace(source)
+
+
+class _ReportingClient(PapermillNotebookClient):
+    """Tells what the kernel is at: the cell, and the text of a progress bar that moves."""
+
+    def __init__(self, nb_man: Any, *, report: Callable[[str], None], **options: Any) -> None:
+        super().__init__(nb_man, **options)
+        self.report = report
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        place = f"cell {cell_index + 1}/{len(self.nb.cells)}"
+        if msg["msg_type"] == "execute_input":
+            self.report(place)
+        state = msg["content"].get("data", {}) if msg["msg_type"] == "comm_msg" else {}
+        text = state.get("state", {}).get("value")
+        if isinstance(text, str) and "step/s" in text or isinstance(text, str) and "s/step" in text:
+            text = re.sub(r"\s+", " ", html.unescape(text)).strip()
+            self.report(f"{place}  {text}")
+        return super().process_message(msg, cell, cell_index)
+
+
+class _ReportingEngine(NBClientEngine):
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, report: Callable[[str], None], **options: Any
+    ) -> Any:
+        return _ReportingClient(
+            nb_man,
+            report=report,
+            kernel_name=kernel_name,
+            startup_timeout=options["start_timeout"],
+            timeout=options["execution_timeout"],
+        ).execute()
+
+
+def _set_threads(num_threads: int) -> None:
+    # The kernels inherit the environment of the process that starts them.
+    os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    papermill_engines.register("reporting", _ReportingEngine)
+
+
+def _run_notebook(
+    notebook: str,
+    parameters: Mapping[str, Any],
+    staging: Path,
+    output_dir: Path,
+    write_notebooks: bool,
+    messages: Queue,
+) -> Result:
+    """Run one notebook in a process of its own and move its figure to where it belongs."""
+    source = NOTEBOOKS / f"{notebook}.ipynb"
+    started = time.perf_counter()
+    staging.mkdir()
+    try:
+        executed = papermill.execute_notebook(
+            str(source),
+            None,
+            dict(parameters),
+            engine_name="reporting",
+            progress_bar=False,
+            cwd=str(staging),
+            start_timeout=120,
+            report=lambda text: messages.put((notebook, text)),
+        )
+        record = json.loads((staging / f"{notebook}.json").read_text(encoding="utf-8"))
+        if write_notebooks:
+            store_outputs(source, executed)
+        for path in sorted(staging.glob(f"{notebook}.*")):
+            path.replace(output_dir / path.name)
+    except Exception:
+        failure = re.sub(r"\x1b\[[0-9;]*m", "", traceback.format_exc())
+        return Result(notebook, time.perf_counter() - started, None, failure)
+    return Result(notebook, time.perf_counter() - started, record)
+
+
+def _show_progress(futures: Mapping[Future, str], messages: Queue) -> None:
+    """Keep a line for each notebook up to date; where no one watches, print a line now and then."""
+    watched = sys.stderr.isatty()
+    started = time.monotonic()
+    bars = {
+        notebook: tqdm(bar_format="{desc}", desc=f"{notebook}  waiting", disable=not watched)
+        for notebook in futures.values()
+    }
+    latest: dict[str, str] = {}
+    printed = dict.fromkeys(futures.values(), started)
+    open_futures = set(futures)
+    while open_futures:
+        done, open_futures = wait(open_futures, timeout=0.5, return_when=FIRST_COMPLETED)
+        while True:
+            try:
+                notebook, text = messages.get_nowait()
+            except Empty:
+                break
+            latest[notebook] = text
+            bars[notebook].set_description_str(f"{notebook}  {text}")
+        for future in done:
+            result = future.result()
+            ended = "failed" if result.record is None else "done"
+            bars[result.notebook].set_description_str(
+                f"{result.notebook}  {ended} in {result.seconds:.0f} s"
+            )
+            latest.pop(result.notebook, None)
+            if not watched:
+                print(f"{result.notebook}  {ended} in {result.seconds:.0f} s", flush=True)
+        for notebook, text in latest.items() if not watched else ():
+            if time.monotonic() - printed[notebook] > SECONDS_BETWEEN_LINES:
+                printed[notebook] = time.monotonic()
+                print(f"{notebook}  {text}", flush=True)
+    for bar in bars.values():
+        bar.close()
+
+
+def _count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _resolve_notebook(name: str) -> str:
+    """Turn a number such as 01 into the notebook's name; leave anything else as it is."""
+    matches = [entry.notebook for entry in FIGURES if entry.notebook.split("_")[0] == name]
+    return matches[0] if matches else name
+
+
+def _parse_parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"parameter {text!r} is not of the form NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m fprin_utils.regenerate",
+        description="Run the notebooks and regenerate their figures.",
+    )
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help=f"one of {', '.join(PROFILES)}")
+    parser.add_argument(
+        "--notebooks", nargs="+", metavar="NN", help="numbers or names; all if left out"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the figures; figures/ for the default profile as it stands, else "
+        "figures/<profile>/",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time; one a core")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter in each of the notebooks; may be given several times",
+    )
+    parser.add_argument(
+        "--write-notebooks",
+        action="store_true",
+        help="also store the outputs in the notebooks (default profile and parameters only)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    options = _parse_arguments(arguments)
+    notebooks = options.notebooks or [entry.notebook for entry in FIGURES]
+    as_it_stands = options.profile == DEFAULT_PROFILE and not options.parameter
+    output_dir = options.output or (FIGURES_DIR if as_it_stands else FIGURES_DIR / options.profile)
+    # A polite stop takes the same way out as Ctrl-C, so that nothing half-made stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        if options.write_notebooks and not as_it_stands:
+            raise ValueError("--write-notebooks takes the default profile and no --parameter")
+        results = regenerate(
+            [_resolve_notebook(name) for name in notebooks],
+            profile=options.profile,
+            output_dir=output_dir.resolve(),
+            jobs=options.jobs,
+            parameters=dict(_parse_parameter(text) for text in options.parameter),
+            write_notebooks=options.write_notebooks,
+        )
+    except ValueError as error:
+        print(f"regenerate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("regenerate: interrupted; earlier figures are as they were", file=sys.stderr)
+        return 130
+    print(format_table(results, output_dir))
+    failures = [result for result in results if result.record is None]
+    for result in failures:
+        print(f"\n{result.notebook} failed:\n{result.failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""What is measured: spectra, peaks, relative errors, convergence steps and oscillations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.signal
+
+
+def compute_spectrum(values: np.ndarray) -> np.ndarray:
+    """Return the discrete Fourier transform of real values, divided by their number.
+
+    With n points, f^_k = (1/n) sum_i f(x_i) exp(-2 pi i k i / n), for the frequency indices
+    k = 0 ... floor(n / 2); a unit sine that falls into a bin has |f^_k| = 0.5.
+
+    Args:
+        values: Real values on an equispaced grid, shape (..., N).
+
+    Returns:
+        Complex spectrum, shape (..., N // 2 + 1).
+
+    Raises:
+        ValueError: If there are no values.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(f"values have shape {values.shape}; there must be at least one point")
+    return np.fft.rfft(values, axis=-1) / values.shape[-1]
+
+
+def compute_nonuniform_spectrum(
+    inputs: np.ndarray, values: np.ndarray, frequencies: Sequence[float]
+) -> np.ndarray:
+    """Return (1/n) sum_i f(x_i) exp(-i w x_i) for points x_i anywhere.
+
+    Args:
+        inputs: Points x, shape (N,).
+        values: Real values at the points, shape (..., N).
+        frequencies: Angular frequencies w, radians per unit of x, shape (K,).
+
+    Returns:
+        Complex spectrum, shape (..., K).
+
+    Raises:
+        ValueError: If the numbers of points and of values differ.
+    """
+    inputs, values = np.asarray(inputs, dtype=float), np.asarray(values, dtype=float)
+    if inputs.ndim != 1 or values.shape[-1:] != inputs.shape or not inputs.size:
+        raise ValueError(f"inputs of shape {inputs.shape} for values of shape {values.shape}")
+    waves = np.exp(-1j * np.outer(inputs, np.asarray(frequencies, dtype=float)))
+    return values @ waves / inputs.size
+
+
+def find_peaks(
+    spectrum: np.ndarray, *, num_peaks: int | None = None, min_share: float = 0.25
+) -> np.ndarray:
+    """Return the frequency indices of the local maxima of |f^_k|.
+
+    Args:
+        spectrum: Spectrum of the target, shape (K,).
+        num_peaks: How many of the highest peaks to return; None for all.
+        min_share: Least height of a peak, as a share of the highest amplitude above k = 0.
+
+    Returns:
+        Frequency indices in increasing order, shape (P,).
+
+    Raises:
+        ValueError: If there is no peak, or there are fewer than `num_peaks`.
+    """
+    amplitudes = np.abs(spectrum)
+    if amplitudes.ndim != 1 or amplitudes.size < 3:
+        raise ValueError(
+            f"spectrum has shape {amplitudes.shape}; it must be (K,) with K of 3 or more"
+        )
+    height = min_share * amplitudes[1:].max()
+    peaks, _ = scipy.signal.find_peaks(amplitudes, height=height)
+    wanted = len(peaks) if num_peaks is None else num_peaks
+    if not 0 < wanted <= len(peaks) or not height > 0:
+        raise ValueError(
+            f"{wanted} peaks asked for, but the spectrum has {len(peaks)} local maxima of at least "
+            f"{min_share:g} of the highest"
+        )
+    return np.sort(peaks[np.argsort(amplitudes[peaks])[::-1][:wanted]])
+
+
+def compute_relative_error(
+    spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int], *, phase: bool = True
+) -> np.ndarray:
+    """Return Delta_F(k) = |h^_k - f^_k| / |f^_k| at chosen frequency indices.
+
+    Args:
+        spectrum: Spectrum of what was learnt, shape (..., K).
+        target_spectrum: Spectrum of the target, shape (K,).
+        bins: Frequency indices, length P.
+        phase: If false, compare magnitudes only, | |h^_k| - |f^_k| | / |f^_k|, as published scripts
+            do; a component with the wrong phase then counts as learnt.
+
+    Returns:
+        Relative errors, shape (..., P).
+
+    Raises:
+        ValueError: If a bin is not in the spectrum, or the target has nothing there.
+    """
+    learnt, target = _take_bins(spectrum, target_spectrum, bins)
+    if not phase:
+        learnt, target = np.abs(learnt), np.abs(target)
+    return np.abs(learnt - target) / np.abs(target)
+
+
+def compute_signed_deviation(
+    spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int]
+) -> np.ndarray:
+    """Return Re[(h^_k - f^_k) conj(f^_k)] / |f^_k|^2: how far the amplitude is off, with a sign.
+
+    -1 is an output without that component, 0 the right amplitude, positive values overshoot. It is
+    the error's part in phase with the target.
+
+    Args:
+        spectrum: Spectrum of what was learnt, shape (..., K).
+        target_spectrum: Spectrum of the target, shape (K,).
+        bins: Frequency indices, length P.
+
+    Returns:
+        Signed deviations, shape (..., P).
+
+    Raises:
+        ValueError: If a bin is not in the spectrum, or the target has nothing there.
+    """
+    learnt, target = _take_bins(spectrum, target_spectrum, bins)
+    return np.real((learnt - target) * np.conj(target)) / np.abs(target) ** 2
+
+
+def _take_bins(
+    spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    spectrum, target_spectrum = np.asarray(spectrum), np.asarray(target_spectrum)
+    bins = np.asarray(bins, dtype=int)
+    num_bins = target_spectrum.size
+    if target_spectrum.ndim != 1 or spectrum.shape[-1:] != (num_bins,):
+        raise ValueError(f"spectra of shapes {spectrum.shape} and {target_spectrum.shape} differ")
+    for k in bins:
+        if not 0 <= k < num_bins:
+            raise ValueError(f"bin {k} is not in the spectrum, which goes from 0 to {num_bins - 1}")
+        if np.abs(target_spectrum[k]) <= 1e-9 * np.abs(target_spectrum).max():
+            raise ValueError(f"the target has no peak at bin {k}: its amplitude there is zero")
+    return spectrum[..., bins], target_spectrum[bins]
+
+
+def find_first_step_below(steps: np.ndarray, errors: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the first recorded step at which an error is below a threshold.
+
+    Args:
+        steps: Recorded steps, shape (R,).
+        errors: Errors, shape (R, ...).
+        threshold: Positive bound.
+
+    Returns:
+        Steps, shape (...); infinity where it never happens.
+
+    Raises:
+        ValueError: If the numbers of steps and of errors differ.
+    """
+    return find_convergence_step(steps, errors, threshold, num_records=1)
+
+
+def find_convergence_step(
+    steps: np.ndarray, errors: np.ndarray, threshold: float, *, num_records: int = 10
+) -> np.ndarray:
+    """Return the first recorded step from which an error stays below a threshold.
+
+    Args:
+        steps: Recorded steps, shape (R,).
+        errors: Errors, shape (R, ...).
+        threshold: Positive bound.
+        num_records: How many records in a row must be below it; a stretch that is still below at
+            the last record counts only if it is that long.
+
+    Returns:
+        Steps, shape (...); infinity where it never happens.
+
+    Raises:
+        ValueError: If the numbers of steps and of errors differ, or `num_records` does not fit.
+    """
+    steps, errors = np.asarray(steps), np.asarray(errors)
+    if steps.ndim != 1 or errors.shape[:1] != steps.shape:
+        raise ValueError(f"{steps.shape} steps for errors of shape {errors.shape}")
+    if not 1 <= num_records <= len(steps):
+        raise ValueError(f"num_records is {num_records}; it must be from 1 to {len(steps)}")
+    below = np.lib.stride_tricks.sliding_window_view(errors < threshold, num_records, axis=0)
+    stays = below.all(axis=-1)
+    return np.where(stays.any(axis=0), steps[stays.argmax(axis=0)], np.inf)
+
+
+def compute_radial_bands(images: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    """Split the two-dimensional discrete Fourier transform of images into rings.
+
+    Args:
+        images: Square images, shape (..., H, H).
+        edges: Increasing radii in cycles per image, length B + 1; a ring holds the frequencies from
+            its inner radius up to, but without, its outer one.
+
+    Returns:
+        Complex coefficients, zero outside the ring, divided by H^2, shape (B, ..., H, H).
+
+    Raises:
+        ValueError: If the images are not square, or a ring is empty.
+    """
+    images = np.asarray(images, dtype=float)
+    if images.ndim < 2 or images.shape[-1] != images.shape[-2]:
+        raise ValueError(f"images have shape {images.shape}; they must be square")
+    size = images.shape[-1]
+    frequencies = np.fft.fftfreq(size, d=1 / size)
+    radius = np.hypot(*np.meshgrid(frequencies, frequencies))
+    rings = [(radius >= low) & (radius < high) for low, high in zip(edges, edges[1:], strict=False)]
+    if not rings or not all(ring.any() for ring in rings):
+        raise ValueError(f"edges {list(edges)} leave a ring without frequencies, size {size}")
+    coefficients = np.fft.fft2(images) / size**2
+    return np.stack([np.where(ring, coefficients, 0) for ring in rings])
+
+
+def compute_band_errors(
+    images: np.ndarray, target_image: np.ndarray, edges: Sequence[float]
+) -> np.ndarray:
+    """Return the relative error of each ring: the norm of the error over that of the target.
+
+    Args:
+        images: What was learnt, shape (..., H, H).
+        target_image: The target, shape (H, H).
+        edges: Radii as for `compute_radial_bands`, length B + 1.
+
+    Returns:
+        Relative errors, shape (..., B).
+
+    Raises:
+        ValueError: If the images are not square, or the target has nothing in a ring.
+    """
+    errors = np.linalg.norm(compute_radial_bands(images - target_image, edges), axis=(-2, -1))
+    norms = np.linalg.norm(compute_radial_bands(target_image, edges), axis=(-2, -1))
+    if not norms.all():
+        raise ValueError(f"the target image has an empty ring among the edges {list(edges)}")
+    return np.moveaxis(errors, 0, -1) / norms
+
+
+def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:
+    """Return the share of the energy, the mean left out, at frequency indices above a cut.
+
+    Args:
+        values: Real values on a periodic grid, shape (..., N).
+        cut: Highest frequency index that does not count.
+
+    Returns:
+        Shares from 0 to 1, shape (...).
+
+    Raises:
+        ValueError: If the cut is not from 0 to N // 2, or the values are constant.
+    """
+    num_points = np.shape(values)[-1]
+    if not 0 <= cut <= num_points // 2:
+        raise ValueError(f"cut is {cut}; it must be from 0 to {num_points // 2}")
+    energies = np.abs(compute_spectrum(values)) ** 2
+    # A bin stands for k and -k, except the one at half an even number of points.
+    energies[..., 1 : (num_points + 1) // 2] *= 2
+    total = energies[..., 1:].sum(axis=-1)
+    if not total.all():
+        raise ValueError("the values are constant; they have no energy to share out")
+    return energies[..., cut + 1 :].sum(axis=-1) / total
+
+
+def find_excursions(values: np.ndarray, dead_band: float) -> np.ndarray:
+    """Return the largest deviation of each stretch between changes of sign.
+
+    A stretch counts once it leaves the dead band, and ends when the values leave the band on the
+    other side; so jitter around zero is not taken for oscillation.
+
+    Args:
+        values: Signed deviations over time, shape (R,).
+        dead_band: Size below which a deviation is taken for zero, positive.
+
+    Returns:
+        Signed deviations of largest size, one a stretch, in time order, shape (M,); there are
+        M - 1 changes of sign.
+
+    Raises:
+        ValueError: If the values are not one-dimensional or the dead band is not positive.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not dead_band > 0:
+        raise ValueError(
+            f"values of shape {values.shape} with dead band {dead_band}; the values must have one "
+            "dimension and the band must be positive"
+        )
+    outside = values[np.abs(values) > dead_band]
+    stretches = np.split(outside, np.flatnonzero(np.diff(np.sign(outside))) + 1)
+    return np.array([part[np.abs(part).argmax()] for part in stretches if part.size])
