@@ -3,7 +3,13 @@
 Data flows one way: targets, networks -> training -> spectra -> claims -> plotting, figures.
 """
 
-from fprin_utils.claims import Claim, compute_kendall_tau, compute_wilson_interval, is_increasing
+from fprin_utils.claims import (
+    Claim,
+    compute_kendall_tau,
+    compute_wilson_interval,
+    describe_claims,
+    is_increasing,
+)
 from fprin_utils.explorer import explore_images, explore_run
 from fprin_utils.figures import FIGURES, PROFILES, Settings, configure, save_figure
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
@@ -21,6 +27,7 @@ from fprin_utils.spectra import (
     compute_energy_above,
     compute_nonuniform_spectrum,
     compute_radial_bands,
+    compute_relapse,
     compute_relative_error,
     compute_signed_deviation,
     compute_spectrum,
@@ -28,6 +35,8 @@ from fprin_utils.spectra import (
     find_excursions,
     find_first_step_below,
     find_peaks,
+    take_at_steps,
+    taper,
 )
 from fprin_utils.targets import (
     discretise,
@@ -61,11 +70,13 @@ __all__ = [
     "compute_kendall_tau",
     "compute_nonuniform_spectrum",
     "compute_radial_bands",
+    "compute_relapse",
     "compute_relative_error",
     "compute_signed_deviation",
     "compute_spectrum",
     "compute_wilson_interval",
     "configure",
+    "describe_claims",
     "discretise",
     "explore_images",
     "explore_run",
@@ -89,6 +100,8 @@ __all__ = [
     "plot_spectrum",
     "save_figure",
     "shuffle_pixels",
+    "take_at_steps",
+    "taper",
     "train",
     "use_style",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.stats
+from IPython.display import Markdown
 
 
 def compute_wilson_interval(
@@ -117,11 +118,7 @@ def is_increasing(values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If there are fewer than two columns to compare.
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise ValueError(
-            f"values have shape {values.shape}; an order needs (S, K) with K of 2 or more"
-        )
+    values = _as_rows(values)
     finite = np.isfinite(values).all(axis=1)
     return finite & (np.diff(np.where(finite[:, None], values, 0), axis=1) > 0).all(axis=1)
 
@@ -141,15 +138,41 @@ def compute_kendall_tau(values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If there are fewer than two columns to compare.
     """
+    values = _as_rows(values)
+    positions = np.arange(values.shape[1])
+    taus = [scipy.stats.kendalltau(positions, row).statistic for row in values]
+    # Where all values tie, tau is not defined; there is no order then.
+    return np.nan_to_num(taus)
+
+
+def _as_rows(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or values.shape[1] < 2:
-        raise ValueError(
-            f"values have shape {values.shape}; an order needs (S, K) with K of 2 or more"
-        )
-    positions = np.arange(values.shape[1])
-    return np.array(
-        [
-            0.0 if (row == row[0]).all() else scipy.stats.kendalltau(positions, row)[0]
-            for row in values
-        ]
-    )
+        raise ValueError(f"values have shape {values.shape}; an order needs (S, K), K at least 2")
+    return values
+
+
+def describe_claims(claims: Sequence[Claim]) -> Markdown:
+    """Return a table of claims and their controls for a notebook to show.
+
+    Args:
+        claims: The claims that were tested.
+
+    Returns:
+        A Markdown display object: claim, verdict, seeds, interval, effect.
+    """
+    rows = ["| claim | verdict | seeds | 95 % interval | effect |", "|---|---|---|---|---|"]
+    for claim in claims:
+        for label, tested in ((f"**{claim.id}**", claim), ("control", claim.control)):
+            if tested is None:
+                continue
+            low, high = tested.interval
+            effect = "; ".join(
+                f"{name.replace('_', ' ')}: {value}"
+                for name, value in _to_plain(tested.effect).items()
+            )
+            rows.append(
+                f"| {label}: {tested.statement} | **{tested.verdict}** | "
+                f"{tested.successes} of {tested.trials} | {low:.2f} to {high:.2f} | {effect} |"
+            )
+    return Markdown("\n".join(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -156,7 +157,7 @@ def _draw_layers(
         return 2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1
 
     layers = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         weight_shape, bias_shape = (fan_in, fan_out), (1, fan_out)
         if initialization == "normal":
             layer = init_std * normal(*weight_shape), init_std * normal(*bias_shape)

@@ -86,17 +86,17 @@ def regenerate(
     jobs = min(jobs or num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    setup = (max(1, num_cores // jobs), messages)
     with (
-        context.Manager() as manager,
         tempfile.TemporaryDirectory(dir=output_dir, prefix=".running-") as folder,
-        ProcessPoolExecutor(jobs, context, _set_threads, (max(1, num_cores // jobs),)) as executor,
+        ProcessPoolExecutor(jobs, context, _start_worker, setup) as executor,
     ):
-        messages = manager.Queue()
         futures = {}
         for notebook in notebooks:
             staging = Path(folder) / notebook
             injected = parameters | {"profile": profile, "output_dir": str(staging)}
-            arguments = (notebook, injected, staging, output_dir, write_notebooks, messages)
+            arguments = (notebook, injected, staging, output_dir, write_notebooks)
             futures[executor.submit(_run_notebook, *arguments)] = notebook
         try:
             _show_progress(futures, messages)
@@ -196,7 +196,7 @@ class _ReportingClient(PapermillNotebookClient):
             self.report(place)
         state = msg["content"].get("data", {}) if msg["msg_type"] == "comm_msg" else {}
         text = state.get("state", {}).get("value")
-        if isinstance(text, str) and "step/s" in text or isinstance(text, str) and "s/step" in text:
+        if isinstance(text, str) and re.search("step/s|s/step", text):
             text = re.sub(r"\s+", " ", html.unescape(text)).strip()
             self.report(f"{place}  {text}")
         return super().process_message(msg, cell, cell_index)
@@ -205,18 +205,21 @@ class _ReportingClient(PapermillNotebookClient):
 class _ReportingEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, report: Callable[[str], None], **options: Any
+        cls, nb_man: Any, kernel_name: str, *, report: Callable[[str], None], **_: Any
     ) -> Any:
-        return _ReportingClient(
-            nb_man,
-            report=report,
-            kernel_name=kernel_name,
-            startup_timeout=options["start_timeout"],
-            timeout=options["execution_timeout"],
-        ).execute()
+        client = _ReportingClient(
+            nb_man, report=report, kernel_name=kernel_name, startup_timeout=120
+        )
+        return client.execute()
 
 
-def _set_threads(num_threads: int) -> None:
+_messages: Queue | None = None
+
+
+def _start_worker(num_threads: int, messages: Queue) -> None:
+    """Prepare a worker process: its share of the cores, and where it reports to."""
+    global _messages
+    _messages = messages
     # The kernels inherit the environment of the process that starts them.
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     papermill_engines.register("reporting", _ReportingEngine)
@@ -228,7 +231,6 @@ def _run_notebook(
     staging: Path,
     output_dir: Path,
     write_notebooks: bool,
-    messages: Queue,
 ) -> Result:
     """Run one notebook in a process of its own and move its figure to where it belongs."""
     source = NOTEBOOKS / f"{notebook}.ipynb"
@@ -242,8 +244,7 @@ def _run_notebook(
             engine_name="reporting",
             progress_bar=False,
             cwd=str(staging),
-            start_timeout=120,
-            report=lambda text: messages.put((notebook, text)),
+            report=lambda text: _messages.put((notebook, text)),
         )
         record = json.loads((staging / f"{notebook}.json").read_text(encoding="utf-8"))
         if write_notebooks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import scipy.signal
@@ -27,6 +28,24 @@ def compute_spectrum(values: np.ndarray) -> np.ndarray:
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"values have shape {values.shape}; there must be at least one point")
     return np.fft.rfft(values, axis=-1) / values.shape[-1]
+
+
+def taper(values: np.ndarray) -> np.ndarray:
+    """Return values without their mean, under a Hann window whose own mean is 1.
+
+    A function whose ends differ jumps where a period would join the next, and the jump leaks into
+    all frequencies like 1 / k. Under the window it is gone; a sinusoid in bin k keeps its
+    amplitude there and gets half of it in the bins k - 1 and k + 1.
+
+    Args:
+        values: Real values on a periodic grid, shape (..., N).
+
+    Returns:
+        Tapered values, shape (..., N).
+    """
+    values = np.asarray(values, dtype=float)
+    window = scipy.signal.windows.hann(values.shape[-1], sym=False)
+    return 2 * window * (values - values.mean(axis=-1, keepdims=True))
 
 
 def compute_nonuniform_spectrum(
@@ -212,7 +231,7 @@ def compute_radial_bands(images: np.ndarray, edges: Sequence[float]) -> np.ndarr
     size = images.shape[-1]
     frequencies = np.fft.fftfreq(size, d=1 / size)
     radius = np.hypot(*np.meshgrid(frequencies, frequencies))
-    rings = [(radius >= low) & (radius < high) for low, high in zip(edges, edges[1:], strict=False)]
+    rings = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     if not rings or not all(ring.any() for ring in rings):
         raise ValueError(f"edges {list(edges)} leave a ring without frequencies, size {size}")
     coefficients = np.fft.fft2(images) / size**2
@@ -293,3 +312,43 @@ def find_excursions(values: np.ndarray, dead_band: float) -> np.ndarray:
     outside = values[np.abs(values) > dead_band]
     stretches = np.split(outside, np.flatnonzero(np.diff(np.sign(outside))) + 1)
     return np.array([part[np.abs(part).argmax()] for part in stretches if part.size])
+
+
+def take_at_steps(steps: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return recorded values at a step of its own for each network.
+
+    Args:
+        steps: Recorded steps, shape (R,).
+        values: Recorded values, shape (R, S, ...).
+        at: A recorded step for each network, or infinity, shape (S,).
+
+    Returns:
+        Values, shape (S, ...); not a number where the step is infinite.
+
+    Raises:
+        ValueError: If a step was not recorded.
+    """
+    finite = np.isfinite(at)
+    if not np.isin(at[finite], steps).all():
+        raise ValueError(f"steps {at} are not all among the {len(steps)} recorded ones")
+    taken = np.full(values.shape[1:], np.nan)
+    taken[finite] = values[np.searchsorted(steps, at[finite]), np.flatnonzero(finite)]
+    return taken
+
+
+def compute_relapse(steps: np.ndarray, errors: np.ndarray, since: np.ndarray) -> np.ndarray:
+    """Return the largest rise of an error above an earlier value, from a step on.
+
+    Args:
+        steps: Recorded steps, shape (R,).
+        errors: Errors, shape (R, S).
+        since: The step from which on to look, for each network, shape (S,), such as that of its
+            convergence.
+
+    Returns:
+        Largest rises, shape (S,), 0 or more; infinity where `since` is.
+    """
+    later = np.asarray(steps)[:, None] >= since
+    lowest = np.minimum.accumulate(np.where(later, errors, np.inf), axis=0)
+    rises = np.where(later, errors - np.where(later, lowest, 0), 0)
+    return np.where(np.isfinite(since), rises.max(axis=0), np.inf)
