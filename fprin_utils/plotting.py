@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 STYLE = str(Path(__file__).with_name("fprin.mplstyle"))
 
@@ -90,6 +91,7 @@ def plot_spectrum(
             color="0.3",
         )
     ax.set(xlabel="frequency index k", ylabel=r"amplitude $|\hat f_k|$")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if log:
         ax.set_yscale("log")
     if len(amplitudes) > 1 or len(peaks):

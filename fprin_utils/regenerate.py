@@ -208,7 +208,11 @@ class _ReportingEngine(NBClientEngine):
         cls, nb_man: Any, kernel_name: str, *, report: Callable[[str], None], **_: Any
     ) -> Any:
         client = _ReportingClient(
-            nb_man, report=report, kernel_name=kernel_name, startup_timeout=120
+            nb_man,
+            report=report,
+            kernel_name=kernel_name,
+            startup_timeout=120,
+            extra_arguments=["--log-level=ERROR"],
         )
         return client.execute()
 

@@ -1,0 +1,47 @@
+# Everything happens in .venv, which is made from the lock when it is needed.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: figures test notebooks readme lock clean
+
+# make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
+figures: $(VENV)/.ready
+	$(RUN) -m fprin_utils.regenerate \
+	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS)) \
+	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(JOBS),--jobs $(JOBS)) \
+	  $(foreach parameter,$(PARAMETERS),--parameter '$(parameter)')
+
+test: $(VENV)/.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pytest
+	env -u FPRIN_PROFILE $(RUN) -m pytest --nbval-lax -o filterwarnings=default notebooks
+
+# For maintainers: run the notebooks, store their outputs in them, bring the README into step.
+notebooks: $(VENV)/.ready
+	$(RUN) -m fprin_utils.regenerate --write-notebooks
+	$(RUN) -m fprin_utils.publish
+
+readme: $(VENV)/.ready
+	$(RUN) -m fprin_utils.publish
+
+# For maintainers: resolve the dependencies of pyproject.toml anew, around a given torch.
+lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install torch==2.13.0
+	$(VENV)-lock/bin/python -m pip install '.[test]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude fprin_utils | sed 's/+cpu$$//' > requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV)
+
+# cffconvert asks for a jsonschema older than Jupyter's but works with the newer one, so it comes
+# without its dependencies; the lock has them.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.lock
+	$(RUN) -m pip install --quiet --no-deps cffconvert==2.0.0 --editable .
+	touch $@

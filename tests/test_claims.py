@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+import fprin_utils as fp
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (4, 4), (7, 8), (6, 16), (50, 200)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_interval_is_that_of_statsmodels(successes, trials, confidence):
+    interval = fp.compute_wilson_interval(successes, trials, confidence=confidence)
+    expected = proportion_confint(successes, trials, alpha=1 - confidence, method="wilson")
+    assert interval == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "verdict"),
+    [
+        (16, 16, "holds"),
+        (4, 4, "holds"),
+        (3, 3, "mixed"),
+        (12, 16, "holds"),
+        (11, 16, "mixed"),
+        (4, 16, "fails"),
+        (0, 4, "fails"),
+        (1, 1, "mixed"),
+    ],
+)
+def test_verdict_follows_from_the_interval(successes, trials, verdict):
+    claim = fp.Claim("C0", "a test", [True] * successes + [False] * (trials - successes))
+    assert (claim.successes, claim.trials, claim.verdict) == (successes, trials, verdict)
+
+
+def test_a_claim_is_stored_with_its_control_in_plain_json():
+    control = fp.Claim("C0", "the control", np.array([False, False]))
+    effect = {"steps": np.array([1.0, np.inf]), "count": np.int64(3), "tau": np.float32(1 / 3)}
+    claim = fp.Claim("C0", "a test", np.array([True, False]), effect, control)
+    stored = json.loads(json.dumps(claim.to_dict(), allow_nan=False))
+    assert stored["effect"] == {"steps": [1.0, None], "count": 3, "tau": 0.3333}
+    assert stored["control"]["verdict"] == "mixed"
+    assert stored["interval"] == [0.0945, 0.9055]
+    table = fp.describe_claims([claim]).data
+    assert "**C0**: a test | **mixed** | 1 of 2 | 0.09 to 0.91" in table
+    assert "control: the control" in table
+
+
+def test_an_order_is_strict_and_complete():
+    rows = [[1, 2, 3], [1, 1, 3], [3, 2, 1], [1, 2, np.inf], [np.inf] * 3]
+    np.testing.assert_array_equal(fp.is_increasing(rows), [True, False, False, False, False])
+
+
+def test_kendall_tau_of_an_order_its_reverse_and_of_none():
+    rows = [[1, 2, 3, np.inf], [4, 3, 2, 1], [np.inf] * 4, [2, 1, 4, 3]]
+    np.testing.assert_allclose(fp.compute_kendall_tau(rows), [1, -1, 0, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fp.compute_wilson_interval(3, 2), "3 successes of 2 trials"),
+        (lambda: fp.compute_wilson_interval(0, 0), "0 successes of 0 trials"),
+        (lambda: fp.Claim("C0", "a test", []), "claim C0 has no outcomes"),
+        (lambda: fp.is_increasing([1, 2]), r"values have shape \(2,\)"),
+        (lambda: fp.compute_kendall_tau([[1], [2]]), r"values have shape \(2, 1\)"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,223 @@
+import numpy as np
+import pytest
+import torch
+
+import fprin_utils as fp
+
+GRID = fp.make_grid(24)
+TARGET = fp.make_sinusoids(GRID, [1, 3])
+
+
+def make_ensemble(seeds=(0, 1, 2), widths=(9, 7), **settings):
+    settings = {"init_std": 0.5, "dtype": torch.float64} | settings
+    return fp.Ensemble(list(widths), seeds=list(seeds), **settings)
+
+
+def train(ensemble, inputs=GRID, targets=TARGET, **settings):
+    settings = {"num_steps": 30, "learning_rate": 1e-2, "progress": False} | settings
+    return fp.train(ensemble, inputs, targets, **settings)
+
+
+def make_plain_network(ensemble, network):
+    """One network of an ensemble, as one would write it with torch.nn."""
+    modules = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}
+    layers = []
+    for weight, bias in zip(ensemble.weights, ensemble.biases, strict=True):
+        layer = torch.nn.Linear(*weight.shape[1:], dtype=weight.dtype)
+        layer.weight.data, layer.bias.data = weight[network].T.clone(), bias[network, 0].clone()
+        layers += [layer, modules[ensemble.activation]()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
+@pytest.mark.parametrize(
+    ("optimizer", "make_plain"),
+    [
+        ("adam", lambda p: torch.optim.Adam(p, lr=1e-2)),
+        ("gradient_descent", lambda p: torch.optim.SGD(p, lr=1e-2)),
+        ("momentum", lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9)),
+    ],
+)
+def test_trajectory_is_that_of_a_plain_loop(activation, optimizer, make_plain):
+    ensemble = make_ensemble(activation=activation)
+    plain_networks = [make_plain_network(ensemble, network) for network in range(3)]
+    run = train(ensemble, optimizer=optimizer, record_at=range(31))
+    inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
+    for network, plain in enumerate(plain_networks):
+        plain_optimizer = make_plain(plain.parameters())
+        for step in range(31):
+            outputs = plain(inputs)
+            loss = torch.nn.functional.mse_loss(outputs, targets)
+            assert run.losses[step, network] == pytest.approx(loss.item(), rel=1e-10)
+            np.testing.assert_allclose(
+                run.outputs[step, network], outputs[:, 0].detach(), rtol=1e-9, atol=1e-11
+            )
+            plain_optimizer.zero_grad()
+            loss.backward()
+            plain_optimizer.step()
+
+
+def test_gradients_are_those_of_plain_networks():
+    ensemble = make_ensemble()
+    inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
+    (ensemble(inputs) - targets).square().mean(dim=(1, 2)).sum().backward()
+    for network in range(3):
+        plain = make_plain_network(ensemble, network)
+        torch.nn.functional.mse_loss(plain(inputs), targets).backward()
+        layers = [module for module in plain if isinstance(module, torch.nn.Linear)]
+        for layer, weight, bias in zip(layers, ensemble.weights, ensemble.biases, strict=True):
+            torch.testing.assert_close(weight.grad[network].T, layer.weight.grad)
+            torch.testing.assert_close(bias.grad[network, 0], layer.bias.grad)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_a_seed_trains_the_same_alone_and_with_others(batch_size):
+    together = train(make_ensemble(seeds=[4, 2, 9]), batch_size=batch_size)
+    alone = train(make_ensemble(seeds=[2]), batch_size=batch_size)
+    np.testing.assert_allclose(together.outputs[:, 1], alone.outputs[:, 0], rtol=1e-10, atol=1e-12)
+
+
+def test_a_mini_batch_of_all_points_is_the_full_batch():
+    full, mini = (train(make_ensemble(), batch_size=size) for size in (None, len(GRID)))
+    np.testing.assert_allclose(full.losses, mini.losses, rtol=1e-10)
+
+
+def test_mini_batches_go_through_all_points_before_they_repeat():
+    from fprin_utils.training import _draw_batches
+
+    batches = _draw_batches([3, 5], num_points=10, batch_size=4)
+    epochs = [torch.cat([next(batches) for _ in range(3)], dim=1) for _ in range(2)]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch, axis=1), np.tile(np.arange(10), (2, 1)))
+    assert not torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[0][0], epochs[0][1])
+
+
+def test_records_have_the_stated_shapes_and_steps():
+    fine_grid = fp.make_grid(50)
+    ensemble = make_ensemble(dtype=torch.float32)
+    run = train(
+        ensemble,
+        record_at=[0, 5, 30],
+        further_inputs={"fine": fine_grid},
+        spectral_norms_at=[0, 30],
+    )
+    np.testing.assert_array_equal(run.steps, [0, 5, 30])
+    assert run.losses.shape == (3, 3)
+    assert run.outputs.shape == (3, 3, 24)
+    assert run.outputs.dtype == np.float32
+    assert run.further_outputs["fine"].shape == (3, 3, 50)
+    assert run.spectral_norms.shape == (2, 3, 3)
+    np.testing.assert_allclose(run.spectral_norms[-1], ensemble.compute_spectral_norms())
+    with torch.no_grad():
+        now = ensemble(torch.tensor(fine_grid, dtype=torch.float32)[:, None])[..., 0]
+    np.testing.assert_allclose(run.further_outputs["fine"][-1], now, atol=1e-6)
+
+
+def test_training_goes_on_after_the_last_record():
+    ensemble, other = make_ensemble(), make_ensemble()
+    train(ensemble, record_at=[0, 10])
+    train(other)
+    assert torch.equal(ensemble.weights[0], other.weights[0])
+
+
+def test_several_inputs_and_outputs():
+    inputs = fp.make_image_coordinates(4)
+    targets = np.stack([inputs.sum(axis=1), inputs[:, 0]], axis=1)
+    run = train(make_ensemble(num_inputs=2, num_outputs=2), inputs, targets, num_steps=200)
+    assert run.outputs.shape[1:] == (3, 16, 2)
+    assert (run.losses[-1] < 0.1 * run.losses[0]).all()
+
+
+def test_a_network_that_reaches_the_tolerance_stops_at_its_own_step():
+    settings = {"num_steps": 400, "record_at": range(401), "spectral_norms_at": range(401)}
+    free = train(make_ensemble(), **settings)
+    tolerance = 0.2
+    stops = (free.losses <= tolerance).argmax(axis=0)
+    assert len(set(stops)) == 3, "the seeds are meant to stop at different steps"
+    ensemble = make_ensemble()
+    run = train(ensemble, loss_tolerance=tolerance, **settings)
+    assert run.steps[-1] == stops.max()
+    for network, stop in enumerate(stops):
+        for kept, moving in (
+            (run.losses, free.losses),
+            (run.outputs, free.outputs),
+            (run.spectral_norms, free.spectral_norms),
+        ):
+            np.testing.assert_allclose(kept[: stop + 1, network], moving[: stop + 1, network])
+            np.testing.assert_allclose(
+                kept[stop:, network],
+                np.broadcast_to(kept[stop, network], kept[stop:, network].shape),
+            )
+    np.testing.assert_allclose(ensemble.compute_spectral_norms(), run.spectral_norms[-1])
+
+
+def test_schedules_start_at_0_and_end_at_the_last_step():
+    log_steps = fp.make_log_steps(10_000, 50)
+    assert log_steps[0] == 0
+    assert log_steps[-1] == 10_000
+    assert len(log_steps) <= 50
+    assert (np.diff(log_steps) > 0).all()
+    np.testing.assert_array_equal(fp.make_linear_steps(10, 6), [0, 2, 4, 6, 8, 10])
+    np.testing.assert_array_equal(fp.make_linear_steps(2, 100), [0, 1, 2])
+    np.testing.assert_array_equal(fp.make_log_steps(0), [0])
+
+
+def test_divergence_names_step_seed_and_learning_rate():
+    with pytest.raises(FloatingPointError) as caught:
+        train(
+            make_ensemble(activation="relu", dtype=torch.float32),
+            optimizer="gradient_descent",
+            learning_rate=1e4,
+            num_steps=100,
+        )
+    message = str(caught.value)
+    assert "seed" in message
+    assert "learning_rate 10000" in message
+    assert int(message.split("at step ")[1].split()[0]) < 100
+
+
+def test_a_progress_bar_shows_step_loss_and_rate(capsys):
+    train(make_ensemble(), progress=True)
+    shown = capsys.readouterr().err
+    assert "30/30" in shown
+    assert "loss=" in shown
+    assert "step/s" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"inputs": np.zeros((24, 2))}, r"inputs has shape \(24, 2\); it must be \(N, 1\) or \(N,"),
+        ({"inputs": np.array([]), "targets": np.array([])}, r"inputs has shape \(0,\)"),
+        ({"inputs": np.full(24, np.nan)}, "inputs holds values that are not finite"),
+        ({"targets": np.zeros(23)}, "24 inputs for 23 targets"),
+        ({"targets": np.zeros((24, 2))}, r"targets has shape \(24, 2\)"),
+        ({"further_inputs": {"fine": np.zeros((3, 4))}}, r"further_inputs\['fine'\] has shape"),
+        ({"num_steps": -1}, "num_steps is -1"),
+        ({"num_steps": -1, "record_at": [0]}, "num_steps is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"momentum": 1.0}, "momentum is 1.0"),
+        ({"optimizer": "lion"}, "optimizer 'lion' is not one of adam, gradient_descent, momentum"),
+        ({"batch_size": 25}, "batch_size is 25; it must be from 1 to 24"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"loss_tolerance": 0.0}, "loss_tolerance is 0.0"),
+        ({"record_at": []}, "record_at must be a list of whole steps"),
+        ({"record_at": [0.5]}, "record_at must be a list of whole steps"),
+        ({"record_at": [0, 31]}, "record_at must increase, from 0 at least to 30"),
+        ({"record_at": [5, 5]}, "record_at must increase"),
+        ({"spectral_norms_at": [3], "record_at": [0, 30]}, "spectral_norms_at"),
+    ],
+)
+def test_bad_input_is_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(make_ensemble(), **settings)
+
+
+@pytest.mark.parametrize("make_steps", [fp.make_log_steps, fp.make_linear_steps])
+def test_bad_schedules_are_named(make_steps):
+    with pytest.raises(ValueError, match="num_steps is -1"):
+        make_steps(-1)
+    with pytest.raises(ValueError, match="num_records is 1"):
+        make_steps(10, 1)
