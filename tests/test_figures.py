@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+
+import fprin_utils as fp
+
+mpl.use("agg")
+NOTEBOOK = "01_one_dimensional_peaks"
+PROFILES = {name: {"num_seeds": 4, "num_steps": 10} for name in fp.PROFILES}
+
+
+def configure(**settings):
+    settings = {
+        "notebook": NOTEBOOK,
+        "profile": None,
+        "profiles": PROFILES,
+        "output_dir": "output",
+        "seed": 3,
+        "num_seeds": None,
+        "num_steps": None,
+        "device": "cpu",
+    } | settings
+    return fp.configure(settings.pop("notebook"), **settings)
+
+
+@pytest.fixture
+def figure():
+    figure, ax = plt.subplots()
+    ax.plot([0, 1])
+    yield figure
+    plt.close(figure)
+
+
+def test_a_parameter_wins_over_the_profile_and_none_does_not():
+    settings = configure(num_steps=7)
+    assert settings.num_steps == 7
+    assert settings.num_seeds == 4
+    assert list(settings.seeds) == [3, 4, 5, 6]
+
+
+def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
+    monkeypatch.delenv("FPRIN_PROFILE", raising=False)
+    assert configure().profile == "quick"
+    monkeypatch.setenv("FPRIN_PROFILE", "smoke")
+    assert configure().profile == "smoke"
+    assert configure(profile="paper").profile == "paper"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"notebook": "99_none"}, "notebook '99_none' is not one of 01_one_dimensional_peaks"),
+        ({"profile": "fast"}, "profile 'fast' is not one of smoke, quick, paper"),
+        ({"learning_rate": None}, "learning_rate is None, and profile 'quick' does not set it"),
+        ({"profiles": {"quick": {"stepz": 1, "num_seeds": 1, "num_steps": 1}}}, "sets 'stepz'"),
+        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"num_seeds": 0}, "num_seeds is 0; it must be 1 or more"),
+        ({"num_seeds": 1.5}, "num_seeds is 1.5"),
+        ({"device": "tpu"}, "device 'tpu' is not one of cpu, cuda"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        configure(**settings)
+
+
+def test_an_unknown_setting_is_named():
+    with pytest.raises(AttributeError, match=r"no setting 'num_stepz'; there are \['seed'"):
+        _ = configure().num_stepz
+
+
+def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
+    claim = fp.Claim("C1", "a test", [True] * 4, control=fp.Claim("C1", "control", [False] * 4))
+    picture = fp.save_figure(figure, configure(output_dir=tmp_path / "new"), [claim])
+    assert sorted(path.name for path in picture.parent.iterdir()) == [
+        f"{NOTEBOOK}.json",
+        f"{NOTEBOOK}.pdf",
+        f"{NOTEBOOK}.png",
+    ]
+    record = json.loads(picture.with_suffix(".json").read_text())
+    assert record["notebook"] == NOTEBOOK
+    assert record["parameters"] == {"seed": 3, "num_seeds": 4, "num_steps": 10, "device": "cpu"}
+    assert {"python", "torch", "numpy"} <= set(record["versions"])
+    assert 50 < record["peak_memory_mb"] < 20_000
+    assert record["seconds"] >= 0
+    assert record["claims"][0]["verdict"] == "holds"
+    assert record["claims"][0]["control"]["verdict"] == "fails"
+
+
+def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):
+    first = fp.save_figure(figure, configure(output_dir=tmp_path / "a"), [])
+    second = fp.save_figure(figure, configure(output_dir=tmp_path / "b"), [])
+    for ending in (".png", ".pdf"):
+        assert first.with_suffix(ending).read_bytes() == second.with_suffix(ending).read_bytes()
+
+
+def test_a_failure_while_saving_leaves_the_earlier_files_as_they_were(
+    figure, tmp_path, monkeypatch
+):
+    picture = fp.save_figure(figure, configure(output_dir=tmp_path), [])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    figure.axes[0].plot([1, 0])
+
+    def write_half(path, *_, **__):
+        with Path.open(path, "w") as file:
+            file.write('{"notebook": ')
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        fp.save_figure(figure, configure(output_dir=tmp_path), [])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert picture.is_file()

@@ -1,0 +1,76 @@
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import fprin_utils as fp
+
+mpl.use("agg")
+GRID = fp.make_grid(16)
+STEPS = np.array([0, 1, 10, 100])
+OUTPUTS = np.stack([np.sin(GRID), 2 * np.sin(GRID), 4 * np.sin(GRID)])
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+PANELS = {
+    "fits": lambda **ax: fp.plot_fits(GRID, np.sin(GRID), {"learnt": OUTPUTS}, **ax),
+    "spectrum": lambda **ax: fp.plot_spectrum(
+        {"target": np.abs(fp.compute_spectrum(OUTPUTS))}, peaks=[1], marks={"cut": 4}, **ax
+    ),
+    "error_heatmap": lambda **ax: fp.plot_error_heatmap(
+        STEPS, np.array([[1, 1], [0.1, 1], [0, 0.5], [0, 0.1]]), [1, 3], threshold=0.2, **ax
+    ),
+    "over_steps": lambda **ax: fp.plot_over_steps(
+        STEPS, np.ones((4, 3, 2)), ["a", "b"], ylabel="error", level=0.5, **ax
+    ),
+    "against": lambda **ax: fp.plot_against(
+        [0.1, 1.0], {"test": np.ones((2, 3))}, xlabel="std", ylabel="error", **ax
+    ),
+    "image": lambda **ax: fp.plot_image(np.zeros((4, 4)), "step 1", **ax),
+}
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_draws_on_the_axes_it_is_given_or_on_new_ones(panel):
+    _, axes = plt.subplots(1, 2)
+    assert PANELS[panel](ax=axes[1]) is axes[1]
+    assert not axes[0].has_data()
+    assert axes[1].has_data()
+    assert PANELS[panel]() not in axes
+
+
+@pytest.mark.parametrize("panel", [name for name in PANELS if name != "image"])
+def test_axes_are_labelled(panel):
+    ax = PANELS[panel]()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+def test_line_is_the_median_and_band_the_range_over_the_seeds():
+    ax = PANELS["fits"]()
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), 2 * np.sin(GRID))
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(4 * np.sin(GRID).max())
+
+
+def test_heatmap_is_red_where_the_error_is_small_and_marks_the_first_touch():
+    ax = PANELS["error_heatmap"]()
+    red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.05))
+    assert red > blue
+    red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.95))
+    assert blue > red
+    assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(1, 0), (100, 1)]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["1", "3"]
+
+
+def test_colours_are_joined_by_line_styles():
+    with plt.style.context(fp.plotting.STYLE):
+        cycle = plt.rcParams["axes.prop_cycle"].by_key()
+    looks = list(zip(cycle["color"], cycle["linestyle"], strict=True))
+    assert len(set(looks)) == len(looks)
+    assert len(set(cycle["linestyle"][:4])) == 4

@@ -1,0 +1,154 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from fprin_utils import regenerate
+from fprin_utils.regenerate import NOTEBOOKS, Result, format_table, main, store_outputs
+
+FIRST = "01_one_dimensional_peaks"
+COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--notebooks", "01", "99"], "unknown notebook '99'; known: 01_one_dimensional_peaks, 02"),
+        (["--profile", "fast"], "unknown profile 'fast'; known: smoke, quick, paper"),
+        (["--jobs", "0"], "jobs is 0; it must be 1 or more"),
+        (["--parameter", "seed"], "parameter 'seed' is not of the form NAME=VALUE"),
+        (
+            ["--notebooks", "01", "--parameter", "stepz=3"],
+            f"unknown parameter 'stepz' for {FIRST}; known: seed, num_seeds, device, num_steps",
+        ),
+        (["--parameter", "frequencies=[1]"], "unknown parameter 'frequencies' for 02_image"),
+        (
+            ["--write-notebooks", "--profile", "smoke"],
+            "--write-notebooks takes the default profile",
+        ),
+    ],
+)
+def test_a_bad_request_is_named_before_anything_runs(arguments, message, capsys, tmp_path):
+    assert main([*arguments, "--output", str(tmp_path / "new")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_parameter_values_are_read_as_literals_or_else_as_text():
+    parse = regenerate._parse_parameter
+    assert parse("learning_rate=2e-5") == ("learning_rate", 2e-5)
+    assert parse("widths=[20, 20]") == ("widths", [20, 20])
+    assert parse("activation=tanh") == ("activation", "tanh")
+
+
+def test_a_failing_notebook_does_not_stop_the_others(tmp_path):
+    """Also the way through: profile, parameters, table, traceback, status, no leftovers."""
+    arguments = ["--profile", "smoke", "--notebooks", "01", "04", "--output", str(tmp_path)]
+    ended = subprocess.run(
+        [*COMMAND, *arguments, "--parameter", "widths=[6, 0]", "--parameter", "seed=5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("layer sizes [1, 6, 0, 1] are not usable") >= 1
+    assert ended.stdout.count("FAILED") == 2
+    assert list(tmp_path.iterdir()) == []
+
+    (tmp_path / f"{FIRST}.png").write_bytes(b"earlier")
+    ended = subprocess.run(
+        [*COMMAND, *arguments, "--parameter", "disturbance=0.3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, "notebook 01 has no such parameter"
+    assert (tmp_path / f"{FIRST}.png").read_bytes() == b"earlier"
+
+    ended = subprocess.run(
+        [*COMMAND, *arguments, "--parameter", "seed=5"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == sorted(
+        [".json", ".pdf", ".png"] * 2
+    )
+    record = json.loads((tmp_path / f"{FIRST}.json").read_text())
+    assert record["profile"] == "smoke"
+    assert record["parameters"]["seed"] == 5
+    assert record["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert "notebook" in ended.stdout.splitlines()[-4]
+
+
+def test_an_interrupted_run_leaves_earlier_figures_as_they_were(tmp_path):
+    picture = tmp_path / f"{FIRST}.png"
+    picture.write_bytes(b"earlier")
+    process = subprocess.Popen(
+        [*COMMAND, "--notebooks", "01", "--output", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(f".running-*/{FIRST}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(8)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; earlier figures are as they were" in errors
+    assert [path.name for path in tmp_path.iterdir()] == [picture.name]
+    assert picture.read_bytes() == b"earlier"
+
+
+def test_papermill_works_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    papermill.execute_notebook(
+        str(NOTEBOOKS / f"{FIRST}.ipynb"),
+        "out.ipynb",
+        {"profile": "smoke", "seed": 3},
+        progress_bar=False,
+    )
+    record = json.loads(Path(f"output/{FIRST}.json").read_text())
+    assert record["parameters"]["seed"] == 3
+
+
+def test_stored_outputs_are_the_results_without_bars_and_widgets(tmp_path):
+    source = tmp_path / "notebook.ipynb"
+    cells = [nbformat.v4.new_code_cell(text) for text in ("a", "b", "play")]
+    cells[2].metadata["tags"] = ["skip-execution"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    executed = nbformat.read(source, as_version=4)
+    output = nbformat.v4.new_output
+    executed.cells[0].outputs = [
+        output("stream", name="stderr", text="bar"),
+        output("display_data", {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "w"}),
+        output("stream", name="stdout", text="C1 holds"),
+    ]
+    executed.cells[1].outputs = [output("execute_result", {"text/plain": "1"}, execution_count=9)]
+    executed.cells.insert(1, nbformat.v4.new_code_cell("injected = 1"))
+    executed.metadata["papermill"] = {"duration": 1.0}
+    store_outputs(source, executed)
+    stored = nbformat.read(source, as_version=4)
+    assert [cell.source for cell in stored.cells] == ["a", "b", "play"]
+    assert [cell.execution_count for cell in stored.cells] == [1, 2, None]
+    assert [each.text for each in stored.cells[0].outputs] == ["C1 holds"]
+    assert stored.cells[1].outputs[0].execution_count == 2
+    assert "papermill" not in stored.metadata
+    assert [path.name for path in tmp_path.iterdir()] == ["notebook.ipynb"]
+
+
+def test_the_table_has_a_line_for_each_notebook():
+    record = {"claims": [{"id": "C1", "verdict": "holds"}], "peak_memory_mb": 321}
+    results = [Result("one", 12.3, record), Result("two", 4.0, None, "Traceback")]
+    lines = format_table(results, Path("figures")).splitlines()
+    assert lines[0].split() == ["notebook", "seconds", "peak", "MB", "verdicts", "figure"]
+    assert lines[2].split() == ["one", "12", "321", "C1", "holds", "figures/one.png"]
+    assert lines[3].split() == ["two", "4", "-", "FAILED", "-"]

@@ -1,0 +1,213 @@
+"""Tests of the repository itself: what it says in several places must be the same everywhere."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import fprin_utils as fp
+from fprin_utils import publish
+from fprin_utils.regenerate import NOTEBOOKS, ROOT
+
+NAMES = [entry.notebook for entry in fp.FIGURES]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+COMMON_PARAMETERS = {"profile", "seed", "num_seeds", "device", "output_dir"}
+CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
+BINDER = ROOT / "binder"
+
+
+def read_record(name):
+    return json.loads((ROOT / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_registry_notebooks_and_figures_are_the_same():
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
+    tracked = subprocess.run(
+        ["git", "ls-files", "figures"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sorted(tracked) == sorted(f"figures/{n}.{e}" for n in NAMES for e in ("json", "png"))
+
+
+def test_the_readme_table_is_what_the_stored_records_say():
+    assert publish.TABLE_PATTERN.search(README)[0] == publish.format_readme_table()
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    targets = re.findall(r"\]\(([^)\s]+)\)", README)
+    local = [target for target in targets if not target.startswith("https://")]
+    assert len(local) > 15
+    assert [target for target in local if not (ROOT / target.split("#")[0]).exists()] == []
+
+
+def test_every_picture_of_the_readme_has_a_description():
+    for description, target in re.findall(r"!\[([^\]]*)\]\((figures/[^)]+)\)", README):
+        assert len(description) > 40, target
+
+
+def test_the_public_address_is_the_same_everywhere():
+    slug = publish.ADDRESS_PATTERN.fullmatch(publish.read_address())[1]
+    for path in [ROOT / "README.md", ROOT / "CITATION.cff", *NOTEBOOKS.glob("*.ipynb")]:
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"https://(?:github\.com|mybinder\.org/v2/gh)/([\w.-]+/[\w.-]+)", text)
+        assert set(found) - {"OWNER/NAME"} == {slug}, path.name
+
+
+def test_one_command_sets_the_address_everywhere(tmp_path, monkeypatch):
+    for name in ("pyproject.toml", "README.md", "CITATION.cff"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "notebooks").mkdir()
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        (tmp_path / "notebooks" / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    monkeypatch.setattr(publish, "NOTEBOOKS", tmp_path / "notebooks")
+    old = publish.ADDRESS_PATTERN.fullmatch(publish.read_address())[1]
+    assert publish.main(["--repository", "https://github.com/some-one/a.name"]) == 0
+    assert publish.read_address() == "https://github.com/some-one/a.name"
+    for path in tmp_path.rglob("*.*"):
+        assert f"/{old}" not in path.read_text(encoding="utf-8"), path.name
+    assert publish.main(["--repository", "https://example.org/x"]) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestNotebook:
+    @pytest.fixture
+    def notebook(self, name):
+        return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+    @pytest.fixture
+    def code_cells(self, notebook):
+        return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+    def test_has_one_parameters_cell_of_literals_with_the_common_names(self, name, code_cells):
+        tagged = [c for c in code_cells if "parameters" in c.metadata.get("tags", [])]
+        assert len(tagged) == 1
+        inspected = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
+        assert set(inspected) >= COMMON_PARAMETERS
+        for line in tagged[0].source.splitlines():
+            assert re.fullmatch(r"\w+ = [^()]+  # .+", line), line
+        for parameter, entry in inspected.items():
+            assert entry["help"], parameter
+
+    def test_has_short_cells_and_no_definitions(self, code_cells):
+        for cell in code_cells:
+            assert len(cell.source.splitlines()) <= 15
+            assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
+
+    def test_checks_its_verdicts_and_ends_in_a_cell_to_play_with(self, name, code_cells):
+        checked = [c for c in code_cells if "nbval-check-output" in c.metadata.get("tags", [])]
+        assert len(checked) == 1
+        stored = "".join(output.text for output in checked[0].outputs)
+        said = [
+            f"{c['id']} {c['verdict']} | control: {c['control']['verdict']}"
+            for c in read_record(name)["claims"]
+        ]
+        assert stored.splitlines() == said
+        assert set(code_cells[-1].metadata["tags"]) == {"nbval-skip", "skip-execution"}
+
+    def test_holds_its_results_and_nothing_of_the_machine(self, notebook, code_cells, name):
+        assert set(notebook.metadata) == {"kernelspec", "language_info"}
+        assert notebook.metadata.kernelspec.name == "python3"
+        for cell in notebook.cells:
+            assert set(cell.metadata) <= {"tags"}
+        for cell in code_cells[:-1]:
+            assert cell.execution_count is not None
+        kinds = [kind for c in code_cells for o in c.outputs for kind in o.get("data", {})]
+        assert "image/png" in kinds
+        assert "application/vnd.jupyter.widget-view+json" not in kinds
+        assert not any(o.get("name") == "stderr" for c in code_cells for o in c.outputs)
+        text = (NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.])/(?:home|root|tmp|Users|work)/", text)
+        assert len(text) < 700_000
+
+    def test_links_to_itself_on_binder(self, name, notebook):
+        assert publish.make_binder_link(name) in notebook.cells[0].source
+
+    def test_has_a_record_of_the_default_profile_with_its_claims(self, name):
+        record = read_record(name)
+        entry = next(entry for entry in fp.FIGURES if entry.notebook == name)
+        assert record["profile"] == "quick"
+        assert tuple(claim["id"] for claim in record["claims"]) == entry.claims
+        assert record["peak_memory_mb"] < 1000
+        for claim in record["claims"]:
+            outcomes = [True] * claim["successes"]
+            outcomes += [False] * (claim["trials"] - claim["successes"])
+            again = fp.Claim(claim["id"], claim["statement"], outcomes)
+            assert claim["verdict"] == again.verdict
+            assert claim["trials"] >= 4
+            assert claim["control"]["verdict"] != "holds"
+
+
+def test_both_conda_environments_are_the_same_file():
+    assert (BINDER / "environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
+
+
+def test_pyproject_environment_and_lock_agree():
+    locked = {}
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        name, version = line.split("==")
+        locked[name.lower().replace("_", "-")] = Version(version)
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda = environment["dependencies"]
+    assert "python=3.11" in conda
+    project = PYPROJECT["project"]
+    runtime = [Requirement(text) for text in project["dependencies"]]
+    testing = [Requirement(text) for text in project["optional-dependencies"]["test"]]
+    for requirement in runtime + testing:
+        assert locked[requirement.name.lower()] in requirement.specifier, requirement
+    expected = [f"{CONDA_NAMES.get(r.name, r.name)}{r.specifier}" for r in runtime]
+    assert sorted(expected) == sorted(set(conda) - {"python=3.11", "pip"})
+    assert locked["torch"] == Version("2.13.0")
+
+
+def test_the_citation_is_valid():
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("cffconvert")), "--validate"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PYPROJECT["project"]["version"]
+    assert citation["license"] == PYPROJECT["project"]["license"]
+
+
+def test_binder_builds_the_environment_and_installs_the_package(tmp_path):
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "repo2docker", "--no-build", "--debug"),
+            *("--user-id", "1000", "--user-name", "reader", str(ROOT)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    dockerfile = ended.stdout + ended.stderr
+    assert ended.returncode == 0, dockerfile[-2000:]
+    assert re.search(r"(conda|mamba) env update .*binder/environment\.yml", dockerfile)
+    assert re.search(r"RUN \./binder/postBuild", dockerfile)
+    assert "3.11" in dockerfile
+    post_build = BINDER / "postBuild"
+    assert post_build.stat().st_mode & 0o111
+    lines = post_build.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#!/bin/bash"
+    assert "set -e" in lines
+    assert "python -m pip install --no-deps -e ." in lines
+
+
+def test_the_exported_names_are_all_there_and_sorted():
+    assert len(fp.__all__) == len(set(fp.__all__))
+    for name in fp.__all__:
+        assert getattr(fp, name) is not None
