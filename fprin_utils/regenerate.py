@@ -212,7 +212,7 @@ class _ReportingEngine(NBClientEngine):
             report=report,
             kernel_name=kernel_name,
             startup_timeout=120,
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],
         )
         return client.execute()
 
