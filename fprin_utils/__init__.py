@@ -50,8 +50,7 @@ from fprin_utils.targets import (
 from fprin_utils.training import (
     OPTIMIZERS,
     TrainingRun,
-    make_linear_steps,
-    make_log_steps,
+    make_steps,
     train,
 )
 
@@ -88,10 +87,9 @@ __all__ = [
     "load_image",
     "make_grid",
     "make_image_coordinates",
-    "make_linear_steps",
-    "make_log_steps",
     "make_random",
     "make_sinusoids",
+    "make_steps",
     "plot_against",
     "plot_error_heatmap",
     "plot_fits",

@@ -42,33 +42,31 @@ class TrainingRun:
     seconds: float
 
 
-def make_log_steps(num_steps: int, num_records: int = 200) -> np.ndarray:
-    """Return step 0 and at most `num_records - 1` log-spaced steps up to `num_steps`.
+def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") -> np.ndarray:
+    """Return steps at which to record, from 0 to the last.
 
     Args:
         num_steps: Last step, 0 or more.
         num_records: Number of steps wanted, at least 2; equal ones are given once.
+        spacing: "log" (dense at the start of training) or "linear".
 
     Returns:
-        Increasing whole steps from 0 to `num_steps`, shape (R,).
+        Increasing whole steps, shape (R,), R at most `num_records`.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
     """
-    _check_schedule(num_steps, num_records)
-    spaced = np.geomspace(1, max(num_steps, 1), num_records - 1)
-    return np.unique(np.concatenate([[0], np.rint(spaced)]).clip(max=num_steps).astype(int))
-
-
-def make_linear_steps(num_steps: int, num_records: int = 200) -> np.ndarray:
-    """Return at most `num_records` equally spaced steps from 0 to `num_steps`.
-
-    Args:
-        num_steps: Last step, 0 or more.
-        num_records: Number of steps wanted, at least 2; equal ones are given once.
-
-    Returns:
-        Increasing whole steps from 0 to `num_steps`, shape (R,).
-    """
-    _check_schedule(num_steps, num_records)
-    return np.unique(np.rint(np.linspace(0, num_steps, num_records)).astype(int))
+    if num_steps < 0:
+        raise ValueError(f"num_steps is {num_steps}; it must be 0 or more")
+    if num_records < 2:
+        raise ValueError(f"num_records is {num_records}; it must be 2 or more")
+    if spacing == "log":
+        steps = np.append(0, np.geomspace(1, max(num_steps, 1), num_records - 1))
+    elif spacing == "linear":
+        steps = np.linspace(0, num_steps, num_records)
+    else:
+        raise ValueError(f"spacing {spacing!r} is not one of log, linear")
+    return np.unique(np.rint(steps).clip(max=num_steps).astype(int))
 
 
 def train(
@@ -103,7 +101,7 @@ def train(
         momentum: Momentum coefficient of the optimiser "momentum".
         batch_size: Points in a mini-batch, drawn without replacement for each network from its own
             seed; None for all points at each step.
-        record_at: Steps at which to record; `make_log_steps(num_steps)` if left out.
+        record_at: Steps at which to record; `make_steps(num_steps)` if left out.
         further_inputs: Further inputs by name, shapes as `inputs`, on which outputs are recorded.
         spectral_norms_at: Steps among `record_at` at which to record the spectral norm of each
             layer; a singular value decomposition of wide layers costs as much as many steps.
@@ -312,16 +310,9 @@ def _as_points(
     return torch.as_tensor(points).to(like.device, like.dtype)
 
 
-def _check_schedule(num_steps: int, num_records: int) -> None:
-    if num_steps < 0:
-        raise ValueError(f"num_steps is {num_steps}; it must be 0 or more")
-    if num_records < 2:
-        raise ValueError(f"num_records is {num_records}; it must be 2 or more")
-
-
 def _check_steps(num_steps: int, record_at: Sequence[int] | None) -> np.ndarray:
     if record_at is None:
-        return make_log_steps(num_steps)
+        return make_steps(num_steps)
     if num_steps < 0:
         raise ValueError(f"num_steps is {num_steps}; it must be 0 or more")
     steps = np.asarray(record_at)

@@ -13,7 +13,7 @@ import pytest
 from fprin_utils import regenerate
 from fprin_utils.regenerate import NOTEBOOKS, Result, format_table, main, store_outputs
 
-FIRST = "01_one_dimensional_peaks"
+FIRST, FOURTH = "01_one_dimensional_peaks", "04_high_frequency_oscillation"
 COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
 
 
@@ -48,42 +48,28 @@ def test_parameter_values_are_read_as_literals_or_else_as_text():
     assert parse("activation=tanh") == ("activation", "tanh")
 
 
+def run_command(*arguments):
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
 def test_a_failing_notebook_does_not_stop_the_others(tmp_path):
-    """Also the way through: profile, parameters, table, traceback, status, no leftovers."""
-    arguments = ["--profile", "smoke", "--notebooks", "01", "04", "--output", str(tmp_path)]
-    ended = subprocess.run(
-        [*COMMAND, *arguments, "--parameter", "widths=[6, 0]", "--parameter", "seed=5"],
-        capture_output=True,
-        text=True,
-        check=False,
+    (tmp_path / f"{FOURTH}.png").write_bytes(b"earlier")
+    ended = run_command(
+        *("--profile", "smoke", "--notebooks", "01", "04", "--output", str(tmp_path)),
+        *("--parameter", "amplitudes=[1.0, 0.5]", "--parameter", "seed=5"),
     )
-    assert ended.returncode == 1
-    assert ended.stderr.count("layer sizes [1, 6, 0, 1] are not usable") >= 1
-    assert ended.stdout.count("FAILED") == 2
-    assert list(tmp_path.iterdir()) == []
-
-    (tmp_path / f"{FIRST}.png").write_bytes(b"earlier")
-    ended = subprocess.run(
-        [*COMMAND, *arguments, "--parameter", "disturbance=0.3"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2, "notebook 01 has no such parameter"
-    assert (tmp_path / f"{FIRST}.png").read_bytes() == b"earlier"
-
-    ended = subprocess.run(
-        [*COMMAND, *arguments, "--parameter", "seed=5"], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == sorted(
-        [".json", ".pdf", ".png"] * 2
-    )
+    assert ended.returncode == 1, "notebook 04 has three frequencies"
+    assert ended.stderr.count("ValueError: 2 amplitudes for 3 frequencies") == 1
+    table = {line.split()[0]: line for line in ended.stdout.splitlines()[-2:]}
+    assert "FAILED" in table[FOURTH]
+    assert "C1" in table[FIRST]
+    assert (tmp_path / f"{FOURTH}.png").read_bytes() == b"earlier"
+    made = {f"{FIRST}{ending}" for ending in (".json", ".pdf", ".png")}
+    assert {path.name for path in tmp_path.iterdir()} == made | {f"{FOURTH}.png"}
     record = json.loads((tmp_path / f"{FIRST}.json").read_text())
     assert record["profile"] == "smoke"
     assert record["parameters"]["seed"] == 5
-    assert record["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
-    assert "notebook" in ended.stdout.splitlines()[-4]
+    assert record["threads"] == max(1, regenerate._count_cores() // 2)
 
 
 def test_an_interrupted_run_leaves_earlier_figures_as_they_were(tmp_path):

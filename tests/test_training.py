@@ -153,14 +153,14 @@ def test_a_network_that_reaches_the_tolerance_stops_at_its_own_step():
 
 
 def test_schedules_start_at_0_and_end_at_the_last_step():
-    log_steps = fp.make_log_steps(10_000, 50)
+    log_steps = fp.make_steps(10_000, 50)
     assert log_steps[0] == 0
     assert log_steps[-1] == 10_000
     assert len(log_steps) <= 50
     assert (np.diff(log_steps) > 0).all()
-    np.testing.assert_array_equal(fp.make_linear_steps(10, 6), [0, 2, 4, 6, 8, 10])
-    np.testing.assert_array_equal(fp.make_linear_steps(2, 100), [0, 1, 2])
-    np.testing.assert_array_equal(fp.make_log_steps(0), [0])
+    np.testing.assert_array_equal(fp.make_steps(10, 6, spacing="linear"), [0, 2, 4, 6, 8, 10])
+    np.testing.assert_array_equal(fp.make_steps(2, 100, spacing="linear"), [0, 1, 2])
+    np.testing.assert_array_equal(fp.make_steps(0), [0])
 
 
 def test_divergence_names_step_seed_and_learning_rate():
@@ -215,9 +215,11 @@ def test_bad_input_is_named(settings, message):
         train(make_ensemble(), **settings)
 
 
-@pytest.mark.parametrize("make_steps", [fp.make_log_steps, fp.make_linear_steps])
-def test_bad_schedules_are_named(make_steps):
-    with pytest.raises(ValueError, match="num_steps is -1"):
-        make_steps(-1)
-    with pytest.raises(ValueError, match="num_records is 1"):
-        make_steps(10, 1)
+def test_bad_schedules_are_named():
+    for spacing in ("log", "linear"):
+        with pytest.raises(ValueError, match="num_steps is -1"):
+            fp.make_steps(-1, spacing=spacing)
+        with pytest.raises(ValueError, match="num_records is 1"):
+            fp.make_steps(10, 1, spacing=spacing)
+    with pytest.raises(ValueError, match="spacing 'cubic' is not one of log, linear"):
+        fp.make_steps(10, spacing="cubic")
