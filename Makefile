@@ -6,6 +6,7 @@ RUN := $(VENV)/bin/python
 .PHONY: figures test notebooks readme lock clean
 
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
+# A parameter in PARAMETERS has no spaces: widths=[20,20].
 figures: $(VENV)/.ready
 	$(RUN) -m fprin_utils.regenerate \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS)) \
@@ -32,7 +33,8 @@ lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install torch==2.13.0
 	$(VENV)-lock/bin/python -m pip install '.[test]'
-	$(VENV)-lock/bin/python -m pip freeze --exclude fprin_utils | sed 's/+cpu$$//' > requirements.lock
+	$(VENV)-lock/bin/python -m pip freeze --exclude fprin_utils > $(VENV)-lock/frozen
+	sed 's/+cpu$$//' $(VENV)-lock/frozen > requirements.lock
 	rm -rf $(VENV)-lock
 
 clean:

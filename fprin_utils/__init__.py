@@ -23,6 +23,7 @@ from fprin_utils.plotting import (
     use_style,
 )
 from fprin_utils.spectra import (
+    check_bins,
     compute_band_errors,
     compute_energy_above,
     compute_nonuniform_spectrum,
@@ -64,6 +65,7 @@ __all__ = [
     "Ensemble",
     "Settings",
     "TrainingRun",
+    "check_bins",
     "compute_band_errors",
     "compute_energy_above",
     "compute_kendall_tau",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from fprin_utils.checks import check_device, check_whole
 from fprin_utils.claims import Claim
-from fprin_utils.networks import check_device
 
 PROFILES = ("smoke", "quick", "paper")
 DEFAULT_PROFILE = "quick"
@@ -101,7 +101,8 @@ class Settings:
         try:
             return self.__dict__["values"][name]
         except KeyError:
-            raise AttributeError(f"no setting {name!r}; there are {list(self.values)}") from None
+            known = list(self.__dict__.get("values", ()))
+            raise AttributeError(f"no setting {name!r}; there are {known}") from None
 
     @property
     def seeds(self) -> range:
@@ -115,6 +116,9 @@ def configure(
     profile: str | None,
     profiles: Mapping[str, Mapping[str, Any]],
     output_dir: str | Path,
+    seed: int,
+    num_seeds: int | None,
+    device: str,
     **values: Any,
 ) -> Settings:
     """Settle the settings of a run: what the parameters leave open, the profile decides.
@@ -125,8 +129,10 @@ def configure(
             "quick".
         profiles: For each profile the settings that depend on it.
         output_dir: Folder for the picture and its JSON, made when they are saved.
-        **values: All settings by name, `seed`, `num_seeds` and `device` among them; None takes
-            what the profile says.
+        seed: First seed of the ensemble.
+        num_seeds: Number of seeds; None takes what the profile says.
+        device: "cpu" or "cuda".
+        **values: The notebook's own settings; None takes what the profile says.
 
     Returns:
         The settings.
@@ -140,16 +146,18 @@ def configure(
     profile = profile or os.environ.get("FPRIN_PROFILE") or DEFAULT_PROFILE
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
+    if profile not in profiles:
+        raise ValueError(f"profile {profile!r} has no settings; there are {', '.join(profiles)}")
     defaults = profiles[profile]
+    values = {"seed": seed, "num_seeds": num_seeds, "device": device} | values
     settled = {n: defaults.get(n) if value is None else value for n, value in values.items()}
     for name in sorted(set(defaults) - set(values)):
         raise ValueError(f"profile {profile!r} sets {name!r}, which is no parameter")
     for name, value in settled.items():
         if value is None:
             raise ValueError(f"{name} is None, and profile {profile!r} does not set it")
-    for name, least in (("seed", 0), ("num_seeds", 1)):
-        if not isinstance(settled[name], int) or settled[name] < least:
-            raise ValueError(f"{name} is {settled[name]!r}; it must be {least} or more")
+    settled["seed"] = check_whole("seed", settled["seed"])
+    settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
     check_device(settled["device"])
     return Settings(notebook, profile, Path(output_dir), settled)
 
@@ -157,7 +165,7 @@ def configure(
 def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> Path:
     """Save a picture (PNG and PDF) and beside it how it was made and what it says (JSON).
 
-    The files are written aside and then renamed, so that a reader never meets half of one.
+    All three are made before the first is written, and each appears in one piece.
 
     Args:
         figure: The figure.
@@ -181,18 +189,33 @@ def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> 
         "peak_memory_mb": measure_peak_memory(),
         "claims": [claim.to_dict() for claim in claims],
     }
+    contents = {"json": json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
+    for ending in PICTURE_FORMATS:
+        # Without date and software version the same picture gives the same bytes.
+        dated = {"png": "Software", "pdf": "CreationDate"}[ending]
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=ending, metadata={dated: None})
+        contents[ending] = drawn.getvalue()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.output_dir, prefix=".saving-") as folder:
-        aside = Path(folder)
-        for ending in PICTURE_FORMATS:
-            # Without date and software version the same picture gives the same bytes.
-            dated = {"png": "Software", "pdf": "CreationDate"}[ending]
-            figure.savefig(aside / f"{settings.notebook}.{ending}", metadata={dated: None})
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        (aside / f"{settings.notebook}.json").write_text(text + "\n", encoding="utf-8")
-        for path in sorted(aside.iterdir()):
-            path.replace(settings.output_dir / path.name)
+    for ending, content in contents.items():
+        write_whole(settings.output_dir / f"{settings.notebook}.{ending}", content)
     return settings.output_dir / f"{settings.notebook}.png"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file aside and rename it, so that a reader never meets half of one.
+
+    Args:
+        path: The file, replaced if it exists.
+        content: What it is to hold; text is encoded as UTF-8.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        aside.write_bytes(data)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def measure_peak_memory() -> int:

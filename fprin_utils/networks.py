@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from fprin_utils.checks import check_device, check_whole
+
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "sin": torch.sin}
 INITIALIZATIONS = ("normal", "pytorch", "glorot", "fan_in")
 
@@ -61,18 +63,17 @@ class Ensemble(torch.nn.Module):
             ValueError: If an argument is outside what is listed above.
         """
         super().__init__()
-        self.seeds = [int(seed) for seed in seeds]
-        self.activation = activation
-        sizes = [num_inputs, *widths, num_outputs]
+        if not isinstance(widths, Sequence) or not widths:
+            raise ValueError(f"widths is {widths!r}; it must list at least one hidden layer")
+        self.seeds = [check_whole("a seed", seed) for seed in seeds]
         if not self.seeds:
             raise ValueError("seeds is empty; an ensemble needs at least one seed")
-        if min(self.seeds) < 0:
-            raise ValueError(f"seed {min(self.seeds)} is negative; seeds must be 0 or more")
-        if not widths or min(sizes) < 1:
-            raise ValueError(
-                f"layer sizes {sizes} are not usable; there must be at least one hidden layer and "
-                "each size must be 1 or more"
-            )
+        self.activation = activation
+        sizes = [
+            check_whole("num_inputs", num_inputs, least=1),
+            *(check_whole("a width", width, least=1) for width in widths),
+            check_whole("num_outputs", num_outputs, least=1),
+        ]
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
         if initialization not in INITIALIZATIONS:
@@ -133,15 +134,6 @@ class Ensemble(torch.nn.Module):
         """
         norms = [torch.linalg.svdvals(weight)[:, 0] for weight in self.weights]
         return torch.stack(norms, dim=1).cpu().numpy()
-
-
-def check_device(device: str) -> None:
-    """Raise a ValueError unless torch can compute on the device ("cpu", "cuda", "cuda:1")."""
-    kind = str(device).partition(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!r} is not one of cpu, cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} asked for, but torch finds no GPU here; use cpu")
 
 
 def _draw_layers(

@@ -8,14 +8,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from fprin_utils.figures import FIGURES
+from fprin_utils.figures import FIGURES, write_whole
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
 
 TABLE_PATTERN = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
-ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)/?")
+ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
 def read_address() -> str:
@@ -61,7 +60,7 @@ def update_readme() -> None:
     """Write the table of figures into the README."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    _write_whole(readme, TABLE_PATTERN.sub(lambda _: format_readme_table(), text))
+    write_whole(readme, TABLE_PATTERN.sub(lambda _: format_readme_table(), text))
 
 
 def set_address(address: str) -> None:
@@ -77,18 +76,13 @@ def set_address(address: str) -> None:
     if not match:
         raise ValueError(f"{address!r} is not of the form https://github.com/OWNER/NAME")
     old = ADDRESS_PATTERN.fullmatch(read_address())[1]
-    repeating = [ROOT / name for name in ("pyproject.toml", "README.md", "CITATION.cff")]
-    for path in repeating + sorted(NOTEBOOKS.glob("*.ipynb")):
+    repeating = [ROOT / "README.md", ROOT / "CITATION.cff", *sorted(NOTEBOOKS.glob("*.ipynb"))]
+    # pyproject.toml tells the old address, so it comes last: a broken run can be repeated.
+    for path in [*repeating, ROOT / "pyproject.toml"]:
         text = path.read_text(encoding="utf-8")
         for host in ("https://github.com", "https://mybinder.org/v2/gh"):
             text = text.replace(f"{host}/{old}", f"{host}/{match[1]}")
-        _write_whole(path, text)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".aside")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+        write_whole(path, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

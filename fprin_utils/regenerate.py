@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import html
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import signal
@@ -15,8 +17,8 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -27,12 +29,14 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from tqdm import tqdm
 
-from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES
+from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES_DIR = ROOT / "figures"
+EXECUTED, FAILURE = "executed.ipynb", "failure.txt"
 SECONDS_BETWEEN_LINES = 60
+SECONDS_TO_STOP = 10
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ def regenerate(
 ) -> list[Result]:
     """Run notebooks with papermill, several at a time, and put their figures into a folder.
 
-    Each notebook works in a folder of its own; its files are moved to `output_dir` when it has run
-    to its end, so that a failure or an interruption leaves earlier figures as they were.
+    Each notebook works in a process and a folder of its own; its files are moved to `output_dir`
+    when it has run to its end, so that a failure or an interruption leaves earlier figures as they
+    were.
 
     Args:
         notebooks: Names of the notebooks, without their ending.
@@ -85,25 +90,40 @@ def regenerate(
     num_cores = _count_cores()
     jobs = min(jobs or num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     messages = context.Queue()
-    setup = (max(1, num_cores // jobs), messages)
-    with (
-        tempfile.TemporaryDirectory(dir=output_dir, prefix=".running-") as folder,
-        ProcessPoolExecutor(jobs, context, _start_worker, setup) as executor,
-    ):
-        futures = {}
-        for notebook in notebooks:
-            staging = Path(folder) / notebook
-            injected = parameters | {"profile": profile, "output_dir": str(staging)}
-            arguments = (notebook, injected, staging, output_dir, write_notebooks)
-            futures[executor.submit(_run_notebook, *arguments)] = notebook
+    waiting, running, results = list(notebooks), {}, {}
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".running-") as folder:
+        lines = _ProgressLines(notebooks)
         try:
-            _show_progress(futures, messages)
-        except KeyboardInterrupt:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    notebook = waiting.pop(0)
+                    staging = Path(folder) / notebook
+                    injected = parameters | {"profile": profile, "output_dir": str(staging)}
+                    process = context.Process(
+                        target=_run_notebook,
+                        args=(notebook, injected, staging, max(1, num_cores // jobs), messages),
+                    )
+                    process.start()
+                    running[notebook] = process, time.perf_counter()
+                multiprocessing.connection.wait([p.sentinel for p, _ in running.values()], 0.5)
+                lines.update(messages)
+                for notebook, (process, started) in list(running.items()):
+                    if process.is_alive():
+                        continue
+                    del running[notebook]
+                    staging, seconds = Path(folder) / notebook, time.perf_counter() - started
+                    result = _collect(notebook, staging, seconds, process.exitcode)
+                    if result.record is not None:
+                        _keep(notebook, staging, output_dir, write_notebooks)
+                    results[notebook] = result
+                    lines.end(result)
+        finally:
+            lines.close()
+            _stop([process for process, _ in running.values()])
+    return [results[notebook] for notebook in notebooks]
 
 
 def check_request(
@@ -116,6 +136,8 @@ def check_request(
             raise ValueError(f"unknown notebook {notebook!r}; known: {', '.join(known)}")
         if not (NOTEBOOKS / f"{notebook}.ipynb").is_file():
             raise ValueError(f"there is no {notebook}.ipynb in {NOTEBOOKS}; run from a checkout")
+    if len(set(notebooks)) < len(notebooks):
+        raise ValueError(f"a notebook is named twice: {', '.join(notebooks)}")
     if not notebooks:
         raise ValueError(f"no notebook given; known: {', '.join(known)}")
     if profile not in PROFILES:
@@ -178,9 +200,7 @@ def store_outputs(source: Path, executed: nbformat.NotebookNode) -> None:
                 output.execution_count = count
             cell.outputs.append(output)
     nbformat.validate(notebook)
-    aside = source.with_suffix(".ipynb.aside")
-    nbformat.write(notebook, aside)
-    aside.replace(source)
+    write_whole(source, nbformat.writes(notebook) + "\n")
 
 
 class _ReportingClient(PapermillNotebookClient):
@@ -217,85 +237,102 @@ class _ReportingEngine(NBClientEngine):
         return client.execute()
 
 
-_messages: Queue | None = None
-
-
-def _start_worker(num_threads: int, messages: Queue) -> None:
-    """Prepare a worker process: its share of the cores, and where it reports to."""
-    global _messages
-    _messages = messages
-    # The kernels inherit the environment of the process that starts them.
-    os.environ["OMP_NUM_THREADS"] = str(num_threads)
-    papermill_engines.register("reporting", _ReportingEngine)
-
-
 def _run_notebook(
     notebook: str,
     parameters: Mapping[str, Any],
     staging: Path,
-    output_dir: Path,
-    write_notebooks: bool,
-) -> Result:
-    """Run one notebook in a process of its own and move its figure to where it belongs."""
-    source = NOTEBOOKS / f"{notebook}.ipynb"
-    started = time.perf_counter()
+    num_threads: int,
+    messages: Queue,
+) -> None:
+    """Run one notebook, as the work of one process; a traceback goes into a file."""
+    # The kernel inherits the environment of the process that starts it.
+    os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    papermill_engines.register("reporting", _ReportingEngine)
     staging.mkdir()
     try:
-        executed = papermill.execute_notebook(
-            str(source),
-            None,
+        papermill.execute_notebook(
+            str(NOTEBOOKS / f"{notebook}.ipynb"),
+            str(staging / EXECUTED),
             dict(parameters),
             engine_name="reporting",
             progress_bar=False,
             cwd=str(staging),
-            report=lambda text: _messages.put((notebook, text)),
+            report=lambda text: messages.put((notebook, text)),
         )
-        record = json.loads((staging / f"{notebook}.json").read_text(encoding="utf-8"))
-        if write_notebooks:
-            store_outputs(source, executed)
-        for path in sorted(staging.glob(f"{notebook}.*")):
-            path.replace(output_dir / path.name)
     except Exception:
         failure = re.sub(r"\x1b\[[0-9;]*m", "", traceback.format_exc())
-        return Result(notebook, time.perf_counter() - started, None, failure)
-    return Result(notebook, time.perf_counter() - started, record)
+        (staging / FAILURE).write_text(failure, encoding="utf-8")
 
 
-def _show_progress(futures: Mapping[Future, str], messages: Queue) -> None:
-    """Keep a line for each notebook up to date; where no one watches, print a line now and then."""
-    watched = sys.stderr.isatty()
-    started = time.monotonic()
-    bars = {
-        notebook: tqdm(bar_format="{desc}", desc=f"{notebook}  waiting", disable=not watched)
-        for notebook in futures.values()
-    }
-    latest: dict[str, str] = {}
-    printed = dict.fromkeys(futures.values(), started)
-    open_futures = set(futures)
-    while open_futures:
-        done, open_futures = wait(open_futures, timeout=0.5, return_when=FIRST_COMPLETED)
-        while True:
-            try:
+def _collect(notebook: str, staging: Path, seconds: float, exit_code: int) -> Result:
+    """Read how a notebook ended from what its process left behind."""
+    if exit_code != 0:
+        return Result(notebook, seconds, None, f"its process ended with exit code {exit_code}")
+    if (staging / FAILURE).exists():
+        failure = (staging / FAILURE).read_text(encoding="utf-8")
+        return Result(notebook, seconds, None, failure)
+    record = staging / f"{notebook}.json"
+    if not record.exists():
+        return Result(notebook, seconds, None, "it ran to its end without saving a figure")
+    return Result(notebook, seconds, json.loads(record.read_text(encoding="utf-8")))
+
+
+def _keep(notebook: str, staging: Path, output_dir: Path, write_notebooks: bool) -> None:
+    """Move the files of a notebook that succeeded to where they belong."""
+    if write_notebooks:
+        executed = nbformat.read(staging / EXECUTED, as_version=4)
+        store_outputs(NOTEBOOKS / f"{notebook}.ipynb", executed)
+    for path in sorted(staging.glob(f"{notebook}.*")):
+        path.replace(output_dir / path.name)
+
+
+def _stop(processes: Sequence[BaseProcess]) -> None:
+    """Interrupt processes, so that they shut down their kernels, and wait for their end."""
+    for process in processes:
+        os.kill(process.pid, signal.SIGINT)
+    for process in processes:
+        process.join(SECONDS_TO_STOP)
+        process.kill()
+        process.join()
+
+
+class _ProgressLines:
+    """A line for each notebook; where no one watches, a line is printed now and then."""
+
+    def __init__(self, notebooks: Sequence[str]) -> None:
+        self.watched = sys.stderr.isatty()
+        self.printed = dict.fromkeys(notebooks, time.monotonic())
+        self.latest: dict[str, str] = {}
+        self.bars = {
+            name: tqdm(bar_format="{desc}", desc=f"{name}  waiting", disable=not self.watched)
+            for name in notebooks
+        }
+
+    def update(self, messages: Queue) -> None:
+        """Show the latest of what the notebooks have reported."""
+        with contextlib.suppress(Empty):
+            while True:
                 notebook, text = messages.get_nowait()
-            except Empty:
-                break
-            latest[notebook] = text
-            bars[notebook].set_description_str(f"{notebook}  {text}")
-        for future in done:
-            result = future.result()
-            ended = "failed" if result.record is None else "done"
-            bars[result.notebook].set_description_str(
-                f"{result.notebook}  {ended} in {result.seconds:.0f} s"
-            )
-            latest.pop(result.notebook, None)
-            if not watched:
-                print(f"{result.notebook}  {ended} in {result.seconds:.0f} s", flush=True)
-        for notebook, text in latest.items() if not watched else ():
-            if time.monotonic() - printed[notebook] > SECONDS_BETWEEN_LINES:
-                printed[notebook] = time.monotonic()
+                self.latest[notebook] = text
+                self.bars[notebook].set_description_str(f"{notebook}  {text}")
+        for notebook, text in self.latest.items() if not self.watched else ():
+            if time.monotonic() - self.printed[notebook] > SECONDS_BETWEEN_LINES:
+                self.printed[notebook] = time.monotonic()
                 print(f"{notebook}  {text}", flush=True)
-    for bar in bars.values():
-        bar.close()
+
+    def end(self, result: Result) -> None:
+        """Show that a notebook has ended."""
+        ended = "failed" if result.record is None else "done"
+        text = f"{result.notebook}  {ended} in {result.seconds:.0f} s"
+        self.latest.pop(result.notebook, None)
+        self.bars[result.notebook].set_description_str(text)
+        if not self.watched:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """Leave the lines as they are and let others write below them."""
+        for bar in self.bars.values():
+            bar.close()
 
 
 def _count_cores() -> int:
@@ -357,10 +394,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_it_stands = options.profile == DEFAULT_PROFILE and not options.parameter
     output_dir = options.output or (FIGURES_DIR if as_it_stands else FIGURES_DIR / options.profile)
     # A polite stop takes the same way out as Ctrl-C, so that nothing half-made stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    earlier_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if options.write_notebooks and not as_it_stands:
-            raise ValueError("--write-notebooks takes the default profile and no --parameter")
+        if options.write_notebooks and (options.output or not as_it_stands):
+            raise ValueError("--write-notebooks takes no --profile, --parameter or --output")
         results = regenerate(
             [_resolve_notebook(name) for name in notebooks],
             profile=options.profile,
@@ -369,12 +406,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parameters=dict(_parse_parameter(text) for text in options.parameter),
             write_notebooks=options.write_notebooks,
         )
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("regenerate: interrupted; earlier figures are as they were", file=sys.stderr)
+        print("regenerate: interrupted; unfinished figures are as they were", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, earlier_handler)
     print(format_table(results, output_dir))
     failures = [result for result in results if result.record is None]
     for result in failures:

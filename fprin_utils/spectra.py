@@ -8,6 +8,11 @@ from itertools import pairwise
 import numpy as np
 import scipy.signal
 
+from fprin_utils.checks import check_whole
+
+# An amplitude below this share of the largest is rounding, not signal.
+ROUNDING = 1e-9
+
 
 def compute_spectrum(values: np.ndarray) -> np.ndarray:
     """Return the discrete Fourier transform of real values, divided by their number.
@@ -93,11 +98,13 @@ def find_peaks(
             f"spectrum has shape {amplitudes.shape}; it must be (K,) with K of 3 or more"
         )
     height = min_share * amplitudes[1:].max()
-    peaks, _ = scipy.signal.find_peaks(amplitudes, height=height)
-    wanted = len(peaks) if num_peaks is None else num_peaks
+    # The mean is no frequency; the last bin has no neighbour above it.
+    flanked = np.concatenate([[0], amplitudes[1:], [0]])
+    peaks, _ = scipy.signal.find_peaks(flanked, height=height)
+    wanted = max(len(peaks), 1) if num_peaks is None else check_whole("num_peaks", num_peaks)
     if not 0 < wanted <= len(peaks) or not height > 0:
         raise ValueError(
-            f"{wanted} peaks asked for, but the spectrum has {len(peaks)} local maxima of at least "
+            f"num_peaks is {wanted}, but the spectrum has {len(peaks)} local maxima of at least "
             f"{min_share:g} of the highest"
         )
     return np.sort(peaks[np.argsort(amplitudes[peaks])[::-1][:wanted]])
@@ -154,16 +161,35 @@ def _take_bins(
     spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     spectrum, target_spectrum = np.asarray(spectrum), np.asarray(target_spectrum)
-    bins = np.asarray(bins, dtype=int)
-    num_bins = target_spectrum.size
-    if target_spectrum.ndim != 1 or spectrum.shape[-1:] != (num_bins,):
+    bins = check_bins(target_spectrum, bins)
+    if spectrum.shape[-1:] != target_spectrum.shape:
         raise ValueError(f"spectra of shapes {spectrum.shape} and {target_spectrum.shape} differ")
-    for k in bins:
-        if not 0 <= k < num_bins:
-            raise ValueError(f"bin {k} is not in the spectrum, which goes from 0 to {num_bins - 1}")
-        if np.abs(target_spectrum[k]) <= 1e-9 * np.abs(target_spectrum).max():
-            raise ValueError(f"the target has no peak at bin {k}: its amplitude there is zero")
     return spectrum[..., bins], target_spectrum[bins]
+
+
+def check_bins(target_spectrum: np.ndarray, bins: Sequence[int]) -> np.ndarray:
+    """Return frequency indices at which a target has something, or raise a ValueError.
+
+    Args:
+        target_spectrum: Spectrum of the target, shape (K,).
+        bins: Frequency indices, length P.
+
+    Returns:
+        The indices as whole numbers, shape (P,).
+
+    Raises:
+        ValueError: If a bin is no whole number, not in the spectrum, or empty there.
+    """
+    if np.ndim(target_spectrum) != 1:
+        raise ValueError(f"target_spectrum has shape {np.shape(target_spectrum)}; it must be (K,)")
+    amplitudes = np.abs(target_spectrum)
+    checked = [check_whole("a bin", k) for k in bins]
+    for k in checked:
+        if k >= amplitudes.size:
+            raise ValueError(f"bin {k} is not in the spectrum, which ends at {amplitudes.size - 1}")
+        if amplitudes[k] <= ROUNDING * amplitudes.max():
+            raise ValueError(f"the target has no peak at bin {k}: its amplitude there is zero")
+    return np.array(checked, dtype=int)
 
 
 def find_first_step_below(steps: np.ndarray, errors: np.ndarray, threshold: float) -> np.ndarray:
@@ -204,7 +230,7 @@ def find_convergence_step(
     steps, errors = np.asarray(steps), np.asarray(errors)
     if steps.ndim != 1 or errors.shape[:1] != steps.shape:
         raise ValueError(f"{steps.shape} steps for errors of shape {errors.shape}")
-    if not 1 <= num_records <= len(steps):
+    if not 1 <= check_whole("num_records", num_records) <= len(steps):
         raise ValueError(f"num_records is {num_records}; it must be from 1 to {len(steps)}")
     below = np.lib.stride_tricks.sliding_window_view(errors < threshold, num_records, axis=0)
     stays = below.all(axis=-1)
@@ -256,7 +282,7 @@ def compute_band_errors(
     """
     errors = np.linalg.norm(compute_radial_bands(images - target_image, edges), axis=(-2, -1))
     norms = np.linalg.norm(compute_radial_bands(target_image, edges), axis=(-2, -1))
-    if not norms.all():
+    if (norms <= ROUNDING * np.linalg.norm(target_image)).any():
         raise ValueError(f"the target image has an empty ring among the edges {list(edges)}")
     return np.moveaxis(errors, 0, -1) / norms
 
@@ -281,7 +307,7 @@ def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:
     # A bin stands for k and -k, except the one at half an even number of points.
     energies[..., 1 : (num_points + 1) // 2] *= 2
     total = energies[..., 1:].sum(axis=-1)
-    if not total.all():
+    if (total <= ROUNDING**2 * energies[..., 0]).any():
         raise ValueError("the values are constant; they have no energy to share out")
     return energies[..., cut + 1 :].sum(axis=-1) / total
 

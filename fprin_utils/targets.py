@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import skimage
+
+from fprin_utils.checks import check_whole
 
 SAMPLE_IMAGES = ("camera", "coins", "moon", "page", "brick", "grass", "gravel", "text")
 
@@ -32,8 +33,7 @@ def make_grid(
     Raises:
         ValueError: If there are fewer than 2 points or the interval is empty.
     """
-    if num_points < 2:
-        raise ValueError(f"num_points is {num_points}; a grid needs at least 2 points")
+    num_points = check_whole("num_points", num_points, least=2)
     if not start < stop:
         raise ValueError(f"the interval [{start}, {stop}] is empty; start must be below stop")
     return np.linspace(start, stop, num_points, endpoint=endpoint)
@@ -126,8 +126,7 @@ def load_image(source: str | Path = "camera", *, size: int = 64) -> np.ndarray:
     Raises:
         ValueError: If the name is unknown and no such file exists, or the size is too small.
     """
-    if not isinstance(size, numbers.Integral) or size < 2:
-        raise ValueError(f"size is {size}; it must be a whole number of at least 2 pixels")
+    size = check_whole("size", size, least=2)
     if source in SAMPLE_IMAGES:
         image = getattr(skimage.data, source)()
     elif Path(source).is_file():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from fprin_utils.checks import check_whole
 from fprin_utils.networks import Ensemble
 
 OPTIMIZERS = ("adam", "gradient_descent", "momentum")
@@ -56,10 +57,8 @@ def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") 
     Raises:
         ValueError: If an argument is outside what is listed above.
     """
-    if num_steps < 0:
-        raise ValueError(f"num_steps is {num_steps}; it must be 0 or more")
-    if num_records < 2:
-        raise ValueError(f"num_records is {num_records}; it must be 2 or more")
+    num_steps = check_whole("num_steps", num_steps)
+    num_records = check_whole("num_records", num_records, least=2)
     if spacing == "log":
         steps = np.append(0, np.geomspace(1, max(num_steps, 1), num_records - 1))
     elif spacing == "linear":
@@ -128,12 +127,18 @@ def train(
         for name, values in (further_inputs or {}).items()
     }
     update = _make_optimizer(ensemble, optimizer, learning_rate, momentum)
-    if batch_size is not None and not 1 <= batch_size <= num_points:
-        raise ValueError(f"batch_size is {batch_size}; it must be from 1 to {num_points}")
+    if batch_size is not None:
+        batch_size = check_whole("batch_size", batch_size, least=1)
+        if batch_size > num_points:
+            raise ValueError(f"batch_size is {batch_size}; there are only {num_points} points")
     if loss_tolerance is not None and not loss_tolerance > 0:
         raise ValueError(f"loss_tolerance is {loss_tolerance}; it must be positive")
-    steps = _check_steps(num_steps, record_at)
-    norm_steps = np.asarray(spectral_norms_at, dtype=int)
+    num_steps = check_whole("num_steps", num_steps)
+    record_at = make_steps(num_steps) if record_at is None else record_at
+    steps = _check_steps("record_at", record_at, num_steps)
+    norm_steps = _check_steps("spectral_norms_at", spectral_norms_at, num_steps)
+    if not steps.size:
+        raise ValueError("record_at is empty; a run needs at least one record")
     if not np.isin(norm_steps, steps).all():
         raise ValueError(f"spectral_norms_at {norm_steps} has steps that record_at has not")
 
@@ -310,14 +315,8 @@ def _as_points(
     return torch.as_tensor(points).to(like.device, like.dtype)
 
 
-def _check_steps(num_steps: int, record_at: Sequence[int] | None) -> np.ndarray:
-    if record_at is None:
-        return make_steps(num_steps)
-    if num_steps < 0:
-        raise ValueError(f"num_steps is {num_steps}; it must be 0 or more")
-    steps = np.asarray(record_at)
-    if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
-        raise ValueError(f"record_at must be a list of whole steps, not {record_at!r}")
-    if steps[0] < 0 or steps[-1] > num_steps or (np.diff(steps) <= 0).any():
-        raise ValueError(f"record_at must increase, from 0 at least to {num_steps} at most")
-    return steps
+def _check_steps(name: str, steps: Sequence[int], num_steps: int) -> np.ndarray:
+    checked = np.array([check_whole(f"a step of {name}", step) for step in steps], dtype=int)
+    if (np.diff(checked) <= 0).any() or (checked > num_steps).any():
+        raise ValueError(f"{name} must increase strictly and end at step {num_steps} at most")
+    return checked
