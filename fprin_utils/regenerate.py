@@ -245,6 +245,8 @@ def _run_notebook(
     messages: Queue,
 ) -> None:
     """Run one notebook, as the work of one process; a traceback goes into a file."""
+    # A run started in the background ignores interrupts, and its processes would with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     papermill_engines.register("reporting", _ReportingEngine)

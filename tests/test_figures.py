@@ -1,4 +1,7 @@
+import copy
 import json
+import pickle
+import time
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,8 +59,9 @@ def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
         ({"profile": "fast"}, "profile 'fast' is not one of smoke, quick, paper"),
         ({"learning_rate": None}, "learning_rate is None, and profile 'quick' does not set it"),
         ({"profiles": {"quick": {"stepz": 1, "num_seeds": 1, "num_steps": 1}}}, "sets 'stepz'"),
-        ({"seed": -1}, "seed is -1; it must be 0 or more"),
-        ({"num_seeds": 0}, "num_seeds is 0; it must be 1 or more"),
+        ({"profiles": {}}, "profile 'quick' has no settings"),
+        ({"seed": -1}, "seed is -1; it must be a whole number of at least 0"),
+        ({"num_seeds": 0}, "num_seeds is 0; it must be a whole number of at least 1"),
         ({"num_seeds": 1.5}, "num_seeds is 1.5"),
         ({"device": "tpu"}, "device 'tpu' is not one of cpu, cuda"),
     ],
@@ -72,9 +76,18 @@ def test_an_unknown_setting_is_named():
         _ = configure().num_stepz
 
 
+def test_settings_can_be_copied():
+    for again in (copy.copy(configure()), pickle.loads(pickle.dumps(configure()))):
+        assert again.num_steps == 10
+
+
 def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
     claim = fp.Claim("C1", "a test", [True] * 4, control=fp.Claim("C1", "control", [False] * 4))
-    picture = fp.save_figure(figure, configure(output_dir=tmp_path / "new"), [claim])
+    settings = configure(output_dir=tmp_path / "new")
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    picture = fp.save_figure(figure, settings, [claim])
     assert sorted(path.name for path in picture.parent.iterdir()) == [
         f"{NOTEBOOK}.json",
         f"{NOTEBOOK}.pdf",
@@ -85,7 +98,8 @@ def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
     assert record["parameters"] == {"seed": 3, "num_seeds": 4, "num_steps": 10, "device": "cpu"}
     assert {"python", "torch", "numpy"} <= set(record["versions"])
     assert 50 < record["peak_memory_mb"] < 20_000
-    assert record["seconds"] >= 0
+    assert 0.2 <= record["seconds"] < 10
+    assert 0.2 <= record["cpu_seconds"] < 10
     assert record["claims"][0]["verdict"] == "holds"
     assert record["claims"][0]["control"]["verdict"] == "fails"
 
@@ -97,20 +111,18 @@ def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):
         assert first.with_suffix(ending).read_bytes() == second.with_suffix(ending).read_bytes()
 
 
-def test_a_failure_while_saving_leaves_the_earlier_files_as_they_were(
-    figure, tmp_path, monkeypatch
-):
-    picture = fp.save_figure(figure, configure(output_dir=tmp_path), [])
+def test_a_failure_while_saving_leaves_the_earlier_files_alone(figure, tmp_path, monkeypatch):
+    fp.save_figure(figure, configure(output_dir=tmp_path), [])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     figure.axes[0].plot([1, 0])
 
-    def write_half(path, *_, **__):
-        with Path.open(path, "w") as file:
-            file.write('{"notebook": ')
+    def write_half(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "write_text", write_half)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
     with pytest.raises(OSError, match="no space left"):
         fp.save_figure(figure, configure(output_dir=tmp_path), [])
+    monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert picture.is_file()

@@ -60,20 +60,31 @@ def test_spectral_norms_are_those_of_numpy():
         np.testing.assert_allclose(norms[network], expected, rtol=1e-12)
 
 
+def test_whole_numbers_of_any_type_will_do():
+    ensemble = fp.Ensemble([4.0, np.int64(3)], seeds=np.arange(2), num_inputs=1.0)
+    assert ensemble.seeds == [0, 1]
+    assert ensemble.weights[1].shape == (2, 4, 3)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"seeds": []}, "seeds is empty"),
-        ({"seeds": [-1]}, "seed -1 is negative"),
-        ({"widths": []}, r"layer sizes \[1, 1\]"),
-        ({"widths": [4, 0]}, r"layer sizes \[1, 4, 0, 1\]"),
-        ({"num_inputs": 0}, r"layer sizes \[0, 4, 1\]"),
+        ({"seeds": [-1]}, "a seed is -1; it must be a whole number of at least 0"),
+        ({"seeds": [0.5]}, "a seed is 0.5"),
+        ({"widths": []}, r"widths is \[\]; it must list at least one hidden layer"),
+        ({"widths": 20}, "widths is 20; it must list"),
+        ({"widths": [4, 0]}, "a width is 0; it must be a whole number of at least 1"),
+        ({"widths": [4.5]}, "a width is 4.5"),
+        ({"num_inputs": 0}, "num_inputs is 0"),
+        ({"num_outputs": None}, "num_outputs is None"),
         ({"activation": "swish"}, "activation 'swish' is not one of tanh, relu, sigmoid, sin"),
         ({"initialization": "he"}, "initialization 'he' is not one of normal, pytorch"),
         ({"init_std": 0.0}, "init_std is 0.0"),
         ({"gain": float("nan")}, "gain is nan"),
         ({"dtype": torch.float16}, "dtype torch.float16 is not one of"),
         ({"device": "tpu"}, "device 'tpu' is not one of cpu, cuda"),
+        ({"device": "cpu:foo"}, "device 'cpu:foo' is not one of cpu, cuda"),
     ],
 )
 def test_bad_input_is_named(settings, message):

@@ -60,12 +60,29 @@ def test_line_is_the_median_and_band_the_range_over_the_seeds():
 
 def test_heatmap_is_red_where_the_error_is_small_and_marks_the_first_touch():
     ax = PANELS["error_heatmap"]()
+    assert ax.collections[0].get_array().shape == (2, 3), "step 0 has no place on a log axis"
     red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.05))
     assert red > blue
     red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.95))
     assert blue > red
     assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(1, 0), (100, 1)]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["1", "3"]
+
+
+def test_curves_are_the_medians_without_step_0():
+    values = np.stack([[1.0, 2.0], [3.0, 9.0], [5.0, 4.0]]) + STEPS[:, None, None]
+    ax = fp.plot_over_steps(STEPS, values, ["a", "b"], ylabel="error")
+    for line, median in zip(ax.lines, (3.0, 4.0), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])
+        np.testing.assert_array_equal(line.get_ydata(), median + STEPS[1:])
+
+
+def test_values_against_a_setting_are_medians_with_a_dot_a_seed():
+    measured = np.array([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]])
+    ax = fp.plot_against([0.1, 1.0], {"test": measured}, xlabel="std", ylabel="error")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])
+    dots = np.array([line.get_ydata() for line in ax.lines[1:]])
+    np.testing.assert_array_equal(dots.T, measured)
 
 
 def test_colours_are_joined_by_line_styles():

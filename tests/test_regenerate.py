@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import pytest
 
 from fprin_utils import regenerate
@@ -29,10 +30,8 @@ COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
             f"unknown parameter 'stepz' for {FIRST}; known: seed, num_seeds, device, num_steps",
         ),
         (["--parameter", "frequencies=[1]"], "unknown parameter 'frequencies' for 02_image"),
-        (
-            ["--write-notebooks", "--profile", "smoke"],
-            "--write-notebooks takes the default profile",
-        ),
+        (["--notebooks", "01", "01"], "a notebook is named twice"),
+        (["--write-notebooks"], "--write-notebooks takes no --profile, --parameter or --output"),
     ],
 )
 def test_a_bad_request_is_named_before_anything_runs(arguments, message, capsys, tmp_path):
@@ -72,26 +71,63 @@ def test_a_failing_notebook_does_not_stop_the_others(tmp_path):
     assert record["threads"] == max(1, regenerate._count_cores() // 2)
 
 
-def test_an_interrupted_run_leaves_earlier_figures_as_they_were(tmp_path):
-    picture = tmp_path / f"{FIRST}.png"
-    picture.write_bytes(b"earlier")
+def start_command(tmp_path, *arguments):
+    """Start a run and wait until its first notebook is at work."""
     process = subprocess.Popen(
-        [*COMMAND, "--notebooks", "01", "--output", str(tmp_path)],
+        [*COMMAND, "--output", str(tmp_path), *arguments],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(f".running-*/{FIRST}")):
+    while not list(tmp_path.glob(f".running-*/{FIRST}/executed.ipynb")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    time.sleep(8)
-    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(3)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("send", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
+)
+def test_an_interrupted_run_leaves_earlier_figures_as_they_were(send, number, tmp_path):
+    pictures = [tmp_path / f"{name}.png" for name in (FIRST, FOURTH)]
+    for picture in pictures:
+        picture.write_bytes(b"earlier")
+    process = start_command(tmp_path, "--notebooks", "01", "04", "--jobs", "1")
+    send(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; earlier figures are as they were" in errors
-    assert [path.name for path in tmp_path.iterdir()] == [picture.name]
-    assert picture.read_bytes() == b"earlier"
+    assert "interrupted; unfinished figures are as they were" in errors
+    assert sorted(tmp_path.iterdir()) == pictures
+    assert {picture.read_bytes() for picture in pictures} == {b"earlier"}
+
+
+def test_a_killed_notebook_does_not_stop_the_others(tmp_path):
+    process = start_command(
+        *(tmp_path, "--profile", "smoke", "--notebooks", "01", "04"),
+        *("--parameter", "num_steps=2000"),
+    )
+    (at_work,) = [
+        each
+        for each in psutil.Process(process.pid).children(recursive=True)
+        for kernel in each.children()
+        if "ipykernel_launcher" in kernel.cmdline() and kernel.cwd().endswith(FIRST)
+    ]
+    at_work.kill()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"{FIRST} failed:\nits process ended with exit code -9" in errors
+    assert (tmp_path / f"{FOURTH}.png").is_file()
+    assert not (tmp_path / f"{FIRST}.png").exists()
+    assert "C14a" in output
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--notebooks", "01", "--output", str(tmp_path / "file")]) == 2
+    assert "File exists" in capsys.readouterr().err
 
 
 def test_papermill_works_from_any_folder(tmp_path, monkeypatch):

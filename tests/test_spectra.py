@@ -39,6 +39,12 @@ def test_peaks_of_the_public_setting():
     np.testing.assert_array_equal(fp.find_peaks(spectrum, num_peaks=1), [13])
 
 
+def test_a_large_mean_hides_no_peak_and_the_last_bin_can_be_one():
+    grid = fp.make_grid(16)
+    values = 5 + np.sin(grid) + np.cos(8 * grid)
+    np.testing.assert_array_equal(fp.find_peaks(fp.compute_spectrum(values)), [1, 8])
+
+
 def test_relative_error_sees_a_wrong_phase_unless_told_not_to():
     grid = fp.make_grid(40)
     target = fp.compute_spectrum(np.sin(3 * grid))
@@ -83,6 +89,7 @@ def test_relapse_is_the_largest_rise_after_convergence():
 def test_excursions_ignore_jitter_and_keep_the_largest_of_each():
     values = np.array([-1.0, -0.4, 0.03, -0.02, 0.3, 0.5, 0.2, -0.05, 0.2, -0.3, 0.01, 0.04])
     np.testing.assert_array_equal(fp.find_excursions(values, 0.1), [-1.0, 0.5, -0.3])
+    np.testing.assert_array_equal(fp.find_excursions(values, 0.4), [-1.0, 0.5])
     assert fp.find_excursions(np.zeros(4), 0.1).size == 0
 
 
@@ -91,6 +98,8 @@ def test_radial_bands_take_a_wave_to_its_ring():
     image = np.sin(3 * horizontal) + 2 * np.cos(3 * horizontal + 4 * vertical)
     rings = fp.compute_radial_bands(image, [2, 4, 6])
     np.testing.assert_allclose(np.sum(np.abs(rings) ** 2, axis=(1, 2)), [0.5, 2.0], atol=1e-12)
+    on_edges = fp.compute_radial_bands(image, [3, 5, 6])
+    np.testing.assert_allclose(np.sum(np.abs(on_edges) ** 2, axis=(1, 2)), [0.5, 2], atol=1e-12)
 
 
 def test_band_errors_are_relative_and_separate():
@@ -128,11 +137,17 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.compute_spectrum([]), r"values have shape \(0,\)"),
         (lambda: fp.compute_nonuniform_spectrum([0, 1], [1, 2, 3], [1]), r"inputs of shape \(2,\)"),
         (lambda: fp.find_peaks(np.zeros(10)), "0 local maxima"),
-        (lambda: fp.find_peaks(np.array([0, 1, 0, 1, 0]), num_peaks=3), "3 peaks asked for"),
+        (
+            lambda: fp.find_peaks(np.array([0, 1, 0, 1, 0]), num_peaks=3),
+            "num_peaks is 3, but the spectrum has 2",
+        ),
         (lambda: fp.find_peaks(np.zeros((3, 3))), r"spectrum has shape \(3, 3\)"),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [5]), "bin 5 is not in the"),
         (lambda: fp.compute_relative_error(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
         (lambda: fp.compute_relative_error(np.ones(4), np.ones(5), [1]), "differ"),
+        (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [1.9]), "a bin is 1.9"),
+        (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [-1]), "a bin is -1"),
+        (lambda: fp.check_bins(np.ones((2, 3)), [1]), r"target_spectrum has shape \(2, 3\)"),
         (lambda: fp.compute_signed_deviation(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
         (lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1), "steps for errors"),
         (lambda: fp.find_convergence_step([0, 1], np.ones(2), 0.1, num_records=3), "from 1 to 2"),
@@ -141,7 +156,8 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.compute_radial_bands(np.ones((4, 4)), [50, 60]), "ring without frequencies"),
         (lambda: fp.compute_band_errors(np.ones((4, 4)), np.zeros((4, 4)), [1, 3]), "empty ring"),
         (lambda: fp.compute_energy_above(np.arange(8), 5), "cut is 5; it must be from 0 to 4"),
-        (lambda: fp.compute_energy_above(np.ones(8), 2), "constant"),
+        (lambda: fp.compute_energy_above(np.full(41, 0.1), 2), "constant"),
+        (lambda: fp.compute_band_errors(np.ones((7, 7)), np.full((7, 7), 0.1), [1, 3]), "empty"),
         (lambda: fp.find_excursions(np.zeros((2, 2)), 0.1), r"shape \(2, 2\)"),
         (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead band 0.0"),
     ],
