@@ -75,7 +75,7 @@ def regenerate(
         notebooks: Names of the notebooks, without their ending.
         profile: One of `PROFILES`.
         output_dir: Folder for the figures, made if missing.
-        jobs: Notebooks at a time; one a core if left out. The cores are shared out evenly.
+        jobs: Notebooks at a time, at most one a core; the cores are shared out evenly.
         parameters: Parameters by name, for all of the notebooks.
         write_notebooks: Whether to store the outputs in the notebooks themselves.
 
@@ -88,7 +88,7 @@ def regenerate(
     parameters = dict(parameters or {})
     check_request(notebooks, profile, jobs, parameters)
     num_cores = _count_cores()
-    jobs = min(jobs or num_cores, len(notebooks))
+    jobs = min(jobs or num_cores, num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -249,6 +249,8 @@ def _run_notebook(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    # What it was last at is not worth waiting for when the run itself is over.
+    messages.cancel_join_thread()
     papermill_engines.register("reporting", _ReportingEngine)
     staging.mkdir()
     try:
