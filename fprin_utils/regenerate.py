@@ -245,8 +245,8 @@ def _run_notebook(
     messages: Queue,
 ) -> None:
     """Run one notebook, as the work of one process; a traceback goes into a file."""
-    # A run started in the background ignores interrupts, and its processes would with it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The way in which the parent asks for an end; a run in the background ignores SIGINT.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     # What it was last at is not worth waiting for when the run itself is over.
@@ -291,9 +291,9 @@ def _keep(notebook: str, staging: Path, output_dir: Path, write_notebooks: bool)
 
 
 def _stop(processes: Sequence[BaseProcess]) -> None:
-    """Interrupt processes, so that they shut down their kernels, and wait for their end."""
+    """Ask processes to shut down their kernels and end, and wait for it."""
     for process in processes:
-        os.kill(process.pid, signal.SIGINT)
+        process.terminate()
     for process in processes:
         process.join(SECONDS_TO_STOP)
         process.kill()

@@ -79,6 +79,8 @@ def start_command(tmp_path, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A test run in the background hands down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(f".running-*/{FIRST}/executed.ipynb")):
