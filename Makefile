@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
 # A parameter in PARAMETERS has no spaces: widths=[20,20].
 figures: $(VENV)/.ready
-	$(RUN) -m fprin_utils.regenerate \
+	@$(RUN) -m fprin_utils.regenerate \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS)) \
 	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach parameter,$(PARAMETERS),--parameter '$(parameter)')
@@ -43,6 +43,7 @@ clean:
 # cffconvert asks for a jsonschema older than Jupyter's but works with the newer one, so it comes
 # without its dependencies; the lock has them.
 $(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "Installing into $(VENV); this takes some minutes the first time."
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --requirement requirements.lock
 	$(RUN) -m pip install --quiet --no-deps cffconvert==2.0.0 --editable .

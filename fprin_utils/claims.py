@@ -93,6 +93,15 @@ class Claim:
         return stored
 
 
+def _describe(value: Any) -> str:
+    """Write a plain effect for a reader; a step that never came is null in JSON."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_describe(entry)}" for name, entry in value.items())
+    if isinstance(value, list):
+        return f"({', '.join(_describe(entry) for entry in value)})"
+    return "never" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _to_plain(value: Any) -> Any:
     """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
     if isinstance(value, Mapping):
@@ -167,10 +176,9 @@ def describe_claims(claims: Sequence[Claim]) -> Markdown:
             if tested is None:
                 continue
             low, high = tested.interval
-            effect = "; ".join(
-                f"{name.replace('_', ' ')}: {value}"
-                for name, value in _to_plain(tested.effect).items()
-            )
+            effect = _describe(_to_plain(tested.effect))
+            if tested is claim.control and effect == _describe(_to_plain(claim.effect)):
+                effect = "as above"
             rows.append(
                 f"| {label}: {tested.statement} | **{tested.verdict}** | "
                 f"{tested.successes} of {tested.trials} | {low:.2f} to {high:.2f} | {effect} |"

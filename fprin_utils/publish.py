@@ -53,7 +53,8 @@ def format_readme_table() -> str:
 def _format_verdict(claim: dict[str, Any]) -> str:
     low, high = claim["interval"]
     share = f"{claim['successes']} of {claim['trials']} seeds, {low:.2f} to {high:.2f}"
-    return f"{claim['id']} **{claim['verdict']}** ({share}); control {claim['control']['verdict']}"
+    verdict = f"**{claim['verdict']}** ({share}); control {claim['control']['verdict']}"
+    return f"{claim['id']}, {claim['statement']}: {verdict}"
 
 
 def update_readme() -> None:

@@ -353,7 +353,9 @@ def _resolve_notebook(name: str) -> str:
 def _parse_parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ValueError(f"parameter {text!r} is not of the form NAME=VALUE")
+        raise ValueError(
+            f"parameter {text!r} is not of the form NAME=VALUE (no spaces inside a value)"
+        )
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -418,7 +420,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         signal.signal(signal.SIGTERM, earlier_handler)
-    print(format_table(results, output_dir))
+    print(format_table(results, Path(os.path.relpath(output_dir))))
+    if options.profile == "smoke":
+        print("The profile smoke proves that notebooks run; it has too few seeds for a verdict.")
     failures = [result for result in results if result.record is None]
     for result in failures:
         print(f"\n{result.notebook} failed:\n{result.failure}", file=sys.stderr)

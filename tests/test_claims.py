@@ -34,8 +34,8 @@ def test_verdict_follows_from_the_interval(successes, trials, verdict):
 
 
 def test_a_claim_is_stored_with_its_control_in_plain_json():
-    control = fp.Claim("C0", "the control", np.array([False, False]))
     effect = {"steps": np.array([1.0, np.inf]), "count": np.int64(3), "tau": np.float32(1 / 3)}
+    control = fp.Claim("C0", "the control", np.array([False, False]), dict(effect))
     claim = fp.Claim("C0", "a test", np.array([True, False]), effect, control)
     stored = json.loads(json.dumps(claim.to_dict(), allow_nan=False))
     assert stored["effect"] == {"steps": [1.0, None], "count": 3, "tau": 0.3333}
@@ -43,7 +43,8 @@ def test_a_claim_is_stored_with_its_control_in_plain_json():
     assert stored["interval"] == [0.0945, 0.9055]
     table = fp.describe_claims([claim]).data
     assert "**C0**: a test | **mixed** | 1 of 2 | 0.09 to 0.91" in table
-    assert "control: the control" in table
+    assert "steps: (1, never); count: 3; tau: 0.3333" in table
+    assert "control: the control | **mixed** | 0 of 2 | 0.00 to 0.66 | as above" in table
 
 
 def test_an_order_is_strict_and_complete():
