@@ -59,7 +59,7 @@ def test_a_failing_notebook_does_not_stop_the_others(tmp_path):
     )
     assert ended.returncode == 1, "notebook 04 has three frequencies"
     assert ended.stderr.count("ValueError: 2 amplitudes for 3 frequencies") == 1
-    table = {line.split()[0]: line for line in ended.stdout.splitlines()[-2:]}
+    table = {line.split()[0]: line for line in ended.stdout.splitlines() if line.strip()}
     assert "FAILED" in table[FOURTH]
     assert "C1" in table[FIRST]
     assert (tmp_path / f"{FOURTH}.png").read_bytes() == b"earlier"
