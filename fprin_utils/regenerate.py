@@ -317,8 +317,10 @@ class _ProgressLines:
         with contextlib.suppress(Empty):
             while True:
                 notebook, text = messages.get_nowait()
-                self.latest[notebook] = text
-                self.bars[notebook].set_description_str(f"{notebook}  {text}")
+                # A message may come after the end of its notebook; the end has the last word.
+                if notebook in self.printed:
+                    self.latest[notebook] = text
+                    self.bars[notebook].set_description_str(f"{notebook}  {text}")
         for notebook, text in self.latest.items() if not self.watched else ():
             if time.monotonic() - self.printed[notebook] > SECONDS_BETWEEN_LINES:
                 self.printed[notebook] = time.monotonic()
@@ -328,6 +330,7 @@ class _ProgressLines:
         """Show that a notebook has ended."""
         ended = "failed" if result.record is None else "done"
         text = f"{result.notebook}  {ended} in {result.seconds:.0f} s"
+        del self.printed[result.notebook]
         self.latest.pop(result.notebook, None)
         self.bars[result.notebook].set_description_str(text)
         if not self.watched:
