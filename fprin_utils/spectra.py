@@ -312,6 +312,39 @@ def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:
     return energies[..., cut + 1 :].sum(axis=-1) / total
 
 
+def compute_learnt_shares(
+    values: np.ndarray, component: np.ndarray, edges: Sequence[int]
+) -> np.ndarray:
+    """Return how much of a component values hold, by bands of frequency indices.
+
+    In a band it is the projection sum_k Re[v^_k conj(c^_k)] / sum_k |c^_k|^2: 1 where the values
+    hold the component whole, 0 where they hold nothing of it.
+
+    Args:
+        values: Real values on a periodic grid, shape (..., N).
+        component: What may be in them, such as the noise of a target, shape (N,).
+        edges: Increasing frequency indices, length B + 1; a band goes from one up to, but without,
+            the next.
+
+    Returns:
+        Shares, shape (..., B).
+
+    Raises:
+        ValueError: If the edges do not increase within the spectrum, or the component is empty in
+            a band.
+    """
+    target = compute_spectrum(component)
+    products = np.real(compute_spectrum(values) * np.conj(target))
+    edges = [check_whole("an edge", edge) for edge in edges]
+    if len(edges) < 2 or (np.diff(edges) <= 0).any() or edges[-1] > target.size:
+        raise ValueError(f"edges {edges} must increase strictly and end at {target.size} at most")
+    energies = np.array([(np.abs(target[a:b]) ** 2).sum() for a, b in pairwise(edges)])
+    if (energies <= ROUNDING**2 * (np.abs(target) ** 2).sum()).any():
+        raise ValueError(f"the component has nothing in a band among the edges {edges}")
+    shares = [products[..., low:high].sum(axis=-1) for low, high in pairwise(edges)]
+    return np.stack(shares, axis=-1) / energies
+
+
 def find_excursions(values: np.ndarray, dead_band: float) -> np.ndarray:
     """Return the largest deviation of each stretch between changes of sign.
 

@@ -92,7 +92,8 @@ def train(
     Args:
         ensemble: The networks, changed in place.
         inputs: Training inputs, shape (N,) or (N, num_inputs).
-        targets: Training targets, shape (N,) or (N, num_outputs).
+        targets: Training targets, shape (N,) or (N, num_outputs), the same for all networks; or
+            (S, N, num_outputs), one set for each network.
         num_steps: Optimiser updates, 0 or more.
         learning_rate: Step size of the optimiser.
         optimizer: "adam" (PyTorch's defaults otherwise), "gradient_descent", or "momentum"
@@ -118,10 +119,10 @@ def train(
             learning rate.
     """
     inputs_tensor = _as_points("inputs", inputs, ensemble.num_inputs, ensemble)
-    targets_tensor = _as_points("targets", targets, ensemble.num_outputs, ensemble)
+    targets_tensor = _as_targets(targets, ensemble)
     num_points = len(inputs_tensor)
-    if len(targets_tensor) != num_points:
-        raise ValueError(f"{num_points} inputs for {len(targets_tensor)} targets")
+    if targets_tensor.shape[1] != num_points:
+        raise ValueError(f"{num_points} inputs for {targets_tensor.shape[1]} targets")
     grids = {
         name: _as_points(f"further_inputs[{name!r}]", values, ensemble.num_inputs, ensemble)
         for name, values in (further_inputs or {}).items()
@@ -142,16 +143,21 @@ def train(
     if not np.isin(norm_steps, steps).all():
         raise ValueError(f"spectral_norms_at {norm_steps} has steps that record_at has not")
 
-    run = _allocate_run(ensemble, steps, norm_steps, num_points, np.shape(targets)[1:], grids)
+    num_components = targets_tensor.shape[2:] if np.ndim(targets) > 1 else ()
+    run = _allocate_run(ensemble, steps, norm_steps, num_points, num_components, grids)
     indices = _draw_batches(ensemble.seeds, num_points, batch_size) if batch_size else None
     stopped = _StoppedNetworks(ensemble)
     num_records = 0
     started = time.perf_counter()
     with tqdm(total=num_steps, unit="step", desc="training", disable=not progress) as bar:
         for step in range(num_steps + 1):
-            batch = next(indices) if indices else slice(None)
-            outputs = ensemble(inputs_tensor[batch])
-            losses = _compute_losses(outputs, targets_tensor[batch])
+            batch_inputs, batch_targets = inputs_tensor, targets_tensor
+            if indices:
+                batch = next(indices)
+                batch_inputs = inputs_tensor[batch]
+                batch_targets = targets_tensor.take_along_dim(batch[..., None], dim=1)
+            outputs = ensemble(batch_inputs)
+            losses = _compute_losses(outputs, batch_targets)
             _check_finite(losses, ensemble.seeds, step, learning_rate)
             if num_records < len(steps) and step == steps[num_records]:
                 with torch.no_grad():
@@ -298,6 +304,19 @@ def _make_optimizer(
     if optimizer == "momentum":
         return torch.optim.SGD(ensemble.parameters(), lr=learning_rate, momentum=momentum)
     raise ValueError(f"optimizer {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
+
+
+def _as_targets(targets: np.ndarray, ensemble: Ensemble) -> torch.Tensor:
+    """Turn targets into a tensor of shape (S, N, num_outputs), or (1, ...) if they are shared."""
+    if np.ndim(targets) < 3:
+        return _as_points("targets", targets, ensemble.num_outputs, ensemble)[None]
+    if len(targets) != len(ensemble.seeds):
+        raise ValueError(f"{len(targets)} sets of targets for {len(ensemble.seeds)} networks")
+    sets = [
+        _as_points(f"targets[{index}]", each, ensemble.num_outputs, ensemble)
+        for index, each in enumerate(targets)
+    ]
+    return torch.stack(sets)
 
 
 def _as_points(

@@ -122,6 +122,14 @@ def test_energy_shares_agree_with_parseval(num_points):
         assert fp.compute_energy_above(values, cut) == pytest.approx(expected, abs=1e-12)
 
 
+def test_learnt_shares_tell_how_much_of_a_component_is_there():
+    grid = fp.make_grid(24)
+    low, high = np.sin(2 * grid + 0.3), np.cos(7 * grid)
+    values = np.stack([low + high, 0.5 * low, -high, np.cos(2 * grid + 0.3)])
+    shares = fp.compute_learnt_shares(values, low + high, [1, 4, 8])
+    np.testing.assert_allclose(shares, [[1, 1], [0.5, 0], [0, -1], [0, 0]], atol=1e-12)
+
+
 def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
     grid = fp.make_grid(128)
     spectrum = np.abs(fp.compute_spectrum(fp.taper(5 + np.sin(6 * grid))))
@@ -158,6 +166,9 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.compute_energy_above(np.arange(8), 5), "cut is 5; it must be from 0 to 4"),
         (lambda: fp.compute_energy_above(np.full(41, 0.1), 2), "constant"),
         (lambda: fp.compute_band_errors(np.ones((7, 7)), np.full((7, 7), 0.1), [1, 3]), "empty"),
+        (lambda: fp.compute_learnt_shares(np.ones(8), np.arange(8), [1, 7]), "end at 5 at most"),
+        (lambda: fp.compute_learnt_shares(np.ones(8), np.arange(8), [3, 3]), "increase strictly"),
+        (lambda: fp.compute_learnt_shares(np.ones(8), np.ones(8), [1, 3]), "nothing in a band"),
         (lambda: fp.find_excursions(np.zeros((2, 2)), 0.1), r"shape \(2, 2\)"),
         (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead band 0.0"),
     ],

@@ -77,6 +77,21 @@ def test_a_seed_trains_the_same_alone_and_with_others(batch_size):
     np.testing.assert_allclose(together.outputs[:, 1], alone.outputs[:, 0], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_each_network_may_have_targets_of_its_own(batch_size):
+    targets = np.stack([TARGET, -TARGET, TARGET**2])
+    settings = {"batch_size": batch_size, "further_inputs": {"same": GRID}}
+    together = train(make_ensemble(), targets=targets[..., None], **settings)
+    assert together.outputs.shape[1:] == (3, 24, 1)
+    for network in range(3):
+        alone = train(make_ensemble(seeds=[network]), targets=targets[network], **settings)
+        learnt = together.outputs[:, network, :, 0]
+        np.testing.assert_allclose(learnt, alone.outputs[:, 0], rtol=1e-9, atol=1e-11)
+        np.testing.assert_array_equal(together.further_outputs["same"][:, network, :, 0], learnt)
+    shared = train(make_ensemble(), targets=np.stack([TARGET] * 3)[..., None], **settings)
+    np.testing.assert_array_equal(shared.losses, train(make_ensemble(), **settings).losses)
+
+
 def test_a_mini_batch_of_all_points_is_the_full_batch():
     full, mini = (train(make_ensemble(), batch_size=size) for size in (None, len(GRID)))
     np.testing.assert_allclose(full.losses, mini.losses, rtol=1e-10)
@@ -194,6 +209,9 @@ def test_a_progress_bar_shows_step_loss_and_rate(capsys):
         ({"inputs": np.full(24, np.nan)}, "inputs holds values that are not finite"),
         ({"targets": np.zeros(23)}, "24 inputs for 23 targets"),
         ({"targets": np.zeros((24, 2))}, r"targets has shape \(24, 2\)"),
+        ({"targets": np.zeros((2, 24, 1))}, "2 sets of targets for 3 networks"),
+        ({"targets": np.zeros((3, 23, 1))}, "24 inputs for 23 targets"),
+        ({"targets": np.zeros((3, 24, 2))}, r"targets\[0\] has shape \(24, 2\)"),
         ({"further_inputs": {"fine": np.zeros((3, 4))}}, r"further_inputs\['fine'\] has shape"),
         ({"num_steps": -1}, "num_steps is -1"),
         ({"num_steps": -1, "record_at": [0]}, "num_steps is -1"),
