@@ -1,6 +1,7 @@
 """The Frequency Principle, measured: logic of the companion's notebooks.
 
 Data flows one way: targets, networks -> training -> spectra -> claims -> plotting, figures.
+Beside spectra stands theory, which needs no training.
 """
 
 from fprin_utils.claims import (
@@ -37,6 +38,7 @@ from fprin_utils.spectra import (
     find_excursions,
     find_first_step_below,
     find_peaks,
+    make_transform_kernel,
     take_at_steps,
     taper,
 )
@@ -49,6 +51,17 @@ from fprin_utils.targets import (
     make_sinusoids,
     shuffle_pixels,
 )
+from fprin_utils.theory import (
+    DECAY_RATES,
+    ApproachFit,
+    compute_log_gradients,
+    compute_log_transforms,
+    compute_priority_border,
+    compute_transform,
+    fit_approach,
+    is_low_first,
+    sample_ball,
+)
 from fprin_utils.training import (
     OPTIMIZERS,
     TrainingRun,
@@ -58,10 +71,12 @@ from fprin_utils.training import (
 
 __all__ = [
     "ACTIVATIONS",
+    "DECAY_RATES",
     "FIGURES",
     "INITIALIZATIONS",
     "OPTIMIZERS",
     "PROFILES",
+    "ApproachFit",
     "Claim",
     "Ensemble",
     "Settings",
@@ -71,12 +86,16 @@ __all__ = [
     "compute_energy_above",
     "compute_kendall_tau",
     "compute_learnt_shares",
+    "compute_log_gradients",
+    "compute_log_transforms",
     "compute_nonuniform_spectrum",
+    "compute_priority_border",
     "compute_radial_bands",
     "compute_relapse",
     "compute_relative_error",
     "compute_signed_deviation",
     "compute_spectrum",
+    "compute_transform",
     "compute_wilson_interval",
     "configure",
     "describe_claims",
@@ -87,19 +106,23 @@ __all__ = [
     "find_excursions",
     "find_first_step_below",
     "find_peaks",
+    "fit_approach",
     "is_increasing",
+    "is_low_first",
     "load_image",
     "make_grid",
     "make_image_coordinates",
     "make_random",
     "make_sinusoids",
     "make_steps",
+    "make_transform_kernel",
     "plot_against",
     "plot_error_heatmap",
     "plot_fits",
     "plot_image",
     "plot_over_steps",
     "plot_spectrum",
+    "sample_ball",
     "save_figure",
     "shuffle_pixels",
     "take_at_steps",

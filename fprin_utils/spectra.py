@@ -76,6 +76,42 @@ def compute_nonuniform_spectrum(
     return values @ waves / inputs.size
 
 
+def make_transform_kernel(points: np.ndarray, frequencies: Sequence[float]) -> np.ndarray:
+    """Return the matrix that takes samples of a function to its Fourier transform on the line.
+
+    h^(k) = int h(x) exp(-i k x) dx for a function that is constant beyond both ends of the grid,
+    as a sum of tanh is: the sum of h(x_i) exp(-i k x_i) dx, whose two constant tails are summed as
+    geometric series. It equals the transform of the differences h(x + dx) - h(x), which vanish at
+    the ends, divided by exp(i k dx) - 1. For a smooth function the error falls exponentially with
+    1 / dx.
+
+    Args:
+        points: Equally spaced, increasing points, shape (N,), N at least 2.
+        frequencies: Angular frequencies, not 0 and below pi / dx, length K.
+
+    Returns:
+        Complex matrix, shape (K, N); transforms are `values @ kernel.T`.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+    """
+    points, k = np.asarray(points, dtype=float), np.asarray(frequencies, dtype=float)
+    if points.ndim != 1 or points.size < 2:
+        raise ValueError(f"points have shape {points.shape}; it must be (N,) with N of 2 or more")
+    spacing = (points[-1] - points[0]) / (points.size - 1)
+    if not spacing > 0 or np.abs(np.diff(points) - spacing).max() > 1e-6 * spacing:
+        raise ValueError("points are not equally spaced and increasing")
+    if k.ndim != 1 or not ((k != 0) & (np.abs(k) < np.pi / spacing)).all():
+        raise ValueError(
+            f"frequencies are {frequencies}; they must differ from 0 and stay below "
+            f"{np.pi / spacing:g}"
+        )
+    waves = spacing * np.exp(-1j * k[:, None] * points)
+    waves[:, 0] /= 1 - np.exp(1j * k * spacing)
+    waves[:, -1] /= 1 - np.exp(-1j * k * spacing)
+    return waves
+
+
 def find_peaks(
     spectrum: np.ndarray, *, num_peaks: int | None = None, min_share: float = 0.25
 ) -> np.ndarray:

@@ -1,0 +1,294 @@
+"""What is predicted: transforms and gradients of networks with one hidden layer, in closed form.
+
+A network is h(x) = sum_j a_j sigma(w_j x + b_j), with sigma the tanh or the logistic sigmoid. Its
+M neurons are an array of shape (..., M, 3) that holds (a_j, w_j, b_j). Frequencies k are angular,
+in radians per unit of x, and not 0; the transform is h^(k) = int h(x) exp(-i k x) dx. At small
+weights it lies far below the smallest float, so that functions return logarithms where sizes are
+to be compared. Formulas follow Xu (arXiv 1808.04295) and Xu et al. (arXiv 1901.06523).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+from scipy.special import xlogy
+
+from fprin_utils.checks import check_whole
+
+# The transform of the activation decays as exp(-rate |k / w|).
+DECAY_RATES = {"tanh": np.pi / 2, "sigmoid": np.pi}
+NEAR_ONE = 1 - 1e-12
+
+
+def compute_log_transforms(
+    neurons: np.ndarray, frequencies: Sequence[float], activation: str = "tanh"
+) -> np.ndarray:
+    """Return the logarithm of each neuron's transform.
+
+    h^_j(k) = -i pi a_j / |w_j| exp(i k b_j / w_j) / sinh(r k / w_j), with r = pi / 2 for tanh and
+    pi for the sigmoid, since sigmoid(x) = (1 + tanh(x / 2)) / 2. The real part of the logarithm is
+    the log magnitude, the imaginary part the phase.
+
+    Args:
+        neurons: (a, w, b) of each neuron, shape (..., M, 3).
+        frequencies: Angular frequencies k, length K.
+        activation: One of `DECAY_RATES`.
+
+    Returns:
+        Complex logarithms, shape (..., K, M); minus infinity where a is 0.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above, or a w or a frequency is 0.
+    """
+    a, w, b, k, rate = _check_network(neurons, frequencies, activation)
+    return _take_log(a) + _compute_log_units(w, b, k, rate)
+
+
+def compute_transform(
+    neurons: np.ndarray, frequencies: Sequence[float], activation: str = "tanh"
+) -> np.ndarray:
+    """Return the transform h^(k) of networks, the sum over their neurons.
+
+    Args:
+        neurons: (a, w, b) of each neuron, shape (..., M, 3).
+        frequencies: Angular frequencies k, length K.
+        activation: One of `DECAY_RATES`.
+
+    Returns:
+        Complex transforms, shape (..., K).
+
+    Raises:
+        ValueError: As for `compute_log_transforms`.
+    """
+    return np.exp(compute_log_transforms(neurons, frequencies, activation)).sum(axis=-1)
+
+
+def compute_log_gradients(
+    neurons: np.ndarray,
+    frequencies: Sequence[float],
+    target_transform: np.ndarray,
+    activation: str = "tanh",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of L(k) = |D(k)|^2 / 2, with D = h^ - f^, as signs and logarithms.
+
+    dL(k)/dtheta = Re(conj(D) dh^/dtheta), where with r as in `compute_log_transforms`
+    dh^/da = h^_j / a, dh^/db = (i k / w) h^_j, and
+    dh^/dw = (-1/w - i k b / w^2 + (r k / w^2) coth(r k / w)) h^_j.
+    This is the article's A(k) exp(-|r k / w_j|) G(theta_j, k), written out.
+
+    Args:
+        neurons: (a, w, b) of each neuron, shape (..., M, 3).
+        frequencies: Angular frequencies k, length K.
+        target_transform: f^(k), complex, shape (..., K).
+        activation: One of `DECAY_RATES`.
+
+    Returns:
+        Signs, and natural logarithms of the absolute values, of the gradients with respect to
+        (a, w, b), each of shape (..., K, M, 3).
+
+    Raises:
+        ValueError: As for `compute_log_transforms`.
+    """
+    a, w, b, k, rate = _check_network(neurons, frequencies, activation)
+    units = _compute_log_units(w, b, k, rate)
+    transforms = _take_log(a) + units
+    x = rate * k / w
+    slopes = (-1 - 1j * k * b / w + x / np.tanh(x)) / w
+    derivatives = np.stack(
+        [units, transforms + _take_log(slopes), transforms + _take_log(1j * k / w)], axis=-1
+    )
+    errors = _take_log(np.exp(transforms).sum(axis=-1) - target_transform)[..., None, None]
+    cosines = np.cos(derivatives.imag - errors.imag)
+    return np.sign(cosines), errors.real + derivatives.real + _take_log(cosines).real
+
+
+def is_low_first(
+    neurons: np.ndarray,
+    frequencies: Sequence[float],
+    target_transform: np.ndarray,
+    activation: str = "tanh",
+) -> np.ndarray:
+    """Tell whether |dL(k1)/dtheta| > |dL(k2)/dtheta| for every parameter of a network.
+
+    This is the event of Theorem 1 in Xu et al. (arXiv 1901.06523).
+
+    Args:
+        neurons: (a, w, b) of each neuron, shape (..., M, 3).
+        frequencies: The two angular frequencies k1 and k2.
+        target_transform: f^(k1) and f^(k2), complex, shape (..., 2).
+        activation: One of `DECAY_RATES`.
+
+    Returns:
+        Outcomes, shape (...).
+
+    Raises:
+        ValueError: As for `compute_log_transforms`, or if there are not two frequencies.
+    """
+    if np.shape(frequencies) != (2,):
+        raise ValueError(f"frequencies are {frequencies}; there must be two")
+    _, sizes = compute_log_gradients(neurons, frequencies, target_transform, activation)
+    return (sizes[..., 0, :, :] > sizes[..., 1, :, :]).all(axis=(-2, -1))
+
+
+def compute_priority_border(
+    frequencies: Sequence[float], amplitude_ratio: np.ndarray, activation: str = "tanh"
+) -> np.ndarray:
+    """Return the |w| above which the exponential factor lets the high frequency win.
+
+    A2 exp(-r k2 / |w|) > A1 exp(-r k1 / |w|) where |w| > r (k2 - k1) / ln(A2 / A1), with r as in
+    `compute_log_transforms`; the factor G of the gradient is left out.
+
+    Args:
+        frequencies: The two angular frequencies 0 < k1 < k2.
+        amplitude_ratio: A2 / A1, positive, any shape.
+        activation: One of `DECAY_RATES`.
+
+    Returns:
+        Borders in units of w, in the shape of the ratio; infinity where it is 1 or less.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+    """
+    rate, ratio = _find_rate(activation), np.asarray(amplitude_ratio, dtype=float)
+    if np.shape(frequencies) != (2,) or not 0 < frequencies[0] < frequencies[1]:
+        raise ValueError(f"frequencies are {frequencies}; they must be two with 0 < k1 < k2")
+    if not (ratio > 0).all():
+        raise ValueError(f"amplitude_ratio is {amplitude_ratio}; it must be positive")
+    exponent = rate * (frequencies[1] - frequencies[0])
+    return np.divide(exponent, np.log(ratio), out=np.full(ratio.shape, np.inf), where=ratio > 1)
+
+
+def sample_ball(
+    num_samples: int, num_neurons: int, radius: float, *, seed: int | Sequence[int]
+) -> np.ndarray:
+    """Draw networks uniformly from a ball around zero in the space of all their parameters.
+
+    Args:
+        num_samples: Number of networks, at least 1.
+        num_neurons: Neurons of each, M, at least 1; the ball has 3 M dimensions.
+        radius: Its radius, positive.
+        seed: One whole number or several.
+
+    Returns:
+        (a, w, b) of each neuron, shape (num_samples, M, 3).
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+    """
+    num_samples = check_whole("num_samples", num_samples, least=1)
+    num_neurons = check_whole("num_neurons", num_neurons, least=1)
+    if not (radius > 0 and np.isfinite(radius)):
+        raise ValueError(f"radius is {radius}; it must be a positive number")
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((num_samples, 3 * num_neurons))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    # The share of a ball within distance s of its centre is s^dimension.
+    distances = radius * rng.random((num_samples, 1)) ** (1 / (3 * num_neurons))
+    return (distances * directions).reshape(num_samples, num_neurons, 3)
+
+
+@dataclass(frozen=True)
+class ApproachFit:
+    """The law 1 - C exp(-c / delta), fitted to counts.
+
+    Attributes:
+        prefactor: C.
+        rate: c, in units of delta.
+        deviance: Twice the log likelihood that a perfect fit has more.
+        degrees: Degrees of freedom, radii less two; a good fit has a deviance about as large.
+    """
+
+    prefactor: float
+    rate: float
+    deviance: float
+    degrees: int
+
+    def __call__(self, radii: np.ndarray) -> np.ndarray:
+        """Return the shares that the law gives at radii, below 0 where it does not apply."""
+        return 1 - self.prefactor * np.exp(-self.rate / np.asarray(radii, dtype=float))
+
+
+def fit_approach(
+    radii: Sequence[float], successes: Sequence[int], trials: Sequence[int]
+) -> ApproachFit:
+    """Fit 1 - C exp(-c / delta) of Theorem 1 (arXiv 1901.06523) by maximum likelihood.
+
+    Args:
+        radii: delta, positive, length I.
+        successes: Weights out of the trials for which the low frequency comes first, length I.
+        trials: Weights drawn at each radius, length I.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ValueError: If the counts do not fit together, or fewer than two radii have failures.
+    """
+    radii, successes, trials = (np.asarray(v, dtype=float) for v in (radii, successes, trials))
+    if not radii.shape == successes.shape == trials.shape or radii.ndim != 1:
+        shapes = ", ".join(str(values.shape) for values in (radii, successes, trials))
+        raise ValueError(f"radii, successes and trials have shapes {shapes}; all must be (I,)")
+    failures = trials - successes
+    if not ((radii > 0) & (failures >= 0) & (successes >= 0) & (trials >= 1)).all():
+        raise ValueError(f"{successes} successes of {trials} trials at radii {radii}: not possible")
+    seen = failures > 0
+    if len(np.unique(radii[seen])) < 2:
+        raise ValueError(f"{seen.sum()} radii have failures; a fit needs two different ones")
+
+    def miss(parameters: np.ndarray) -> float:
+        log_prefactor, rate = parameters
+        shares = np.exp(np.minimum(log_prefactor - rate / radii, np.log(NEAR_ONE)))
+        return -(xlogy(failures, shares) + xlogy(successes, 1 - shares)).sum()
+
+    # A straight line through the log shares of failures starts the search.
+    slope, height = np.polyfit(1 / radii[seen], np.log(failures[seen] / trials[seen]), 1)
+    found = scipy.optimize.minimize(
+        miss, [height, -slope], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8}
+    )
+    best = -(xlogy(failures, failures / trials) + xlogy(successes, successes / trials)).sum()
+    log_prefactor, rate = found.x
+    return ApproachFit(
+        prefactor=float(np.exp(log_prefactor)),
+        rate=float(rate),
+        deviance=float(2 * (found.fun - best)),
+        degrees=len(radii) - 2,
+    )
+
+
+def _find_rate(activation: str) -> float:
+    if activation not in DECAY_RATES:
+        raise ValueError(f"activation {activation!r} is not one of {', '.join(DECAY_RATES)}")
+    return DECAY_RATES[activation]
+
+
+def _check_network(
+    neurons: np.ndarray, frequencies: Sequence[float], activation: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return a, w, b of shape (..., 1, M), frequencies of shape (K, 1), and the decay rate."""
+    rate = _find_rate(activation)
+    neurons, k = np.asarray(neurons, dtype=float), np.asarray(frequencies, dtype=float)
+    if neurons.ndim < 2 or neurons.shape[-1] != 3:
+        raise ValueError(f"neurons have shape {neurons.shape}; it must be (..., M, 3)")
+    if k.ndim != 1 or not (np.isfinite(k) & (k != 0)).all():
+        raise ValueError(f"frequencies are {frequencies}; they must be a row of numbers but 0")
+    a, w, b = np.moveaxis(neurons[..., None, :, :], -1, 0)
+    if not np.isfinite(neurons).all() or (w == 0).any():
+        raise ValueError("neurons hold a w of 0 or a value that is not finite")
+    return a, w, b, k[:, None], rate
+
+
+def _compute_log_units(w: np.ndarray, b: np.ndarray, k: np.ndarray, rate: float) -> np.ndarray:
+    """Return the logarithm of h^_j / a_j, shape (..., K, M)."""
+    x = rate * k / w
+    log_sinh = np.abs(x) + np.log(-np.expm1(-2 * np.abs(x)) / 2)
+    # -i / sinh(x) has the phase -pi / 2 for positive x and pi / 2 for negative.
+    return np.log(np.pi / np.abs(w)) - log_sinh + 1j * (k * b / w - np.sign(x) * np.pi / 2)
+
+
+def _take_log(values: np.ndarray) -> np.ndarray:
+    """Return complex logarithms; that of 0 is minus infinity, without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(values, dtype=complex))
