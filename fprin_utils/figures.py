@@ -75,6 +75,12 @@ FIGURES = (
         "Large initial weights end the order and spoil generalisation",
         ("C4", "C7a", "C7b", "C15a", "C15b"),
     ),
+    FigureEntry(
+        "09_gradient_theory",
+        "text",
+        "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
+        ("C10a", "C10b", "C11a", "C12", "C15c"),
+    ),
 )
 
 
