@@ -75,6 +75,12 @@ FIGURES = (
         "Large initial weights end the order and spoil generalisation",
         ("C4", "C7a", "C7b", "C15a", "C15b"),
     ),
+    FigureEntry(
+        "10_spectral_bias_of_small_networks",
+        "text",
+        "ReLU networks learn ten sinusoids from low to high, and the norms of small networks grow",
+        ("C1b", "C1c", "C8a", "C8b"),
+    ),
 )
 
 
