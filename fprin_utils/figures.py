@@ -81,6 +81,12 @@ FIGURES = (
         "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
         ("C10a", "C10b", "C11a", "C12", "C15c"),
     ),
+    FigureEntry(
+        "10_spectral_bias_of_small_networks",
+        "text",
+        "ReLU networks learn ten sinusoids from low to high, and the norms of small networks grow",
+        ("C1b", "C1c", "C8a", "C8b"),
+    ),
 )
 
 
