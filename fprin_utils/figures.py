@@ -75,6 +75,12 @@ FIGURES = (
         "Large initial weights end the order and spoil generalisation",
         ("C4", "C7a", "C7b", "C15a", "C15b"),
     ),
+    FigureEntry(
+        "11_amplitude_versus_frequency",
+        "text",
+        "Which of two frequencies converges first: a map over frequency and amplitude",
+        ("C11b", "C11c", "C11d"),
+    ),
 )
 
 
