@@ -87,6 +87,12 @@ FIGURES = (
         "ReLU networks learn ten sinusoids from low to high, and the norms of small networks grow",
         ("C1b", "C1c", "C8a", "C8b"),
     ),
+    FigureEntry(
+        "11_amplitude_versus_frequency",
+        "text",
+        "Which of two frequencies converges first: a map over frequency and amplitude",
+        ("C11b", "C11c", "C11d"),
+    ),
 )
 
 

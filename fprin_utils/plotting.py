@@ -206,6 +206,63 @@ def plot_against(
     return ax
 
 
+def plot_ratio_map(
+    columns: Sequence[float],
+    rows: Sequence[float],
+    ratios: np.ndarray,
+    *,
+    bounds: np.ndarray | None = None,
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot ratios over two settings: red above 1, blue below it, the number in each cell.
+
+    Columns and rows are equally spaced, at 0, 1, 2, ... of the axes.
+
+    Args:
+        columns: Values of the setting along x, length I.
+        rows: Values of the setting along y, length J.
+        ratios: Positive ratios, shape (J, I); those that are not numbers become grey cells.
+        bounds: 1 where a ratio is a lower bound, -1 where it is an upper one, else 0, shape (J, I);
+            bounds are hatched. All 0 if left out.
+        xlabel: Name of the setting along x.
+        ylabel: Name of the setting along y.
+        label: Name of the ratio.
+        ax: Axes to draw on; new ones if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots()[1]
+    bounds = np.zeros(np.shape(ratios), dtype=int) if bounds is None else bounds
+    # The colours end where the factor is 32: beyond, it is the number that tells.
+    logs = np.log2(ratios)
+    mesh = ax.imshow(logs, cmap="RdBu_r", vmin=-5, vmax=5, origin="lower", aspect="auto")
+    ax.set_facecolor("0.85")
+    for (row, column), ratio in np.ndenumerate(ratios):
+        bound = bounds[row, column]
+        number = f"{ratio:.1g}" if ratio < 0.1 else f"{ratio:.2g}"
+        text = f"{'<' if bound < 0 else '>' if bound > 0 else ''}{number}"
+        ax.text(
+            *(column, row, "none" if np.isnan(ratio) else text),
+            ha="center",
+            va="center",
+            color="white" if abs(logs[row, column]) > 3.5 else "black",
+            fontsize=7,
+        )
+        if bound:
+            edges = {"fill": False, "hatch": "////", "edgecolor": "0.55", "linewidth": 0}
+            ax.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, **edges))
+    ax.set_xticks(range(len(columns)), [f"{column:g}" for column in columns])
+    ax.set_yticks(range(len(rows)), [f"{row:g}" for row in rows])
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    bar = ax.figure.colorbar(mesh, ax=ax, label=label, extend="both")
+    bar.set_ticks([-5, -3, -1, 0, 1, 3, 5], labels=["1/32", "1/8", "1/2", "1", "2", "8", "32"])
+    return ax
+
+
 def plot_image(image: np.ndarray, title: str, *, ax: Axes | None = None) -> Axes:
     """Plot a grey image, 0 black and 1 white; values beyond are cut.
 

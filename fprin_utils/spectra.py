@@ -447,3 +447,43 @@ def compute_relapse(steps: np.ndarray, errors: np.ndarray, since: np.ndarray) ->
     lowest = np.minimum.accumulate(np.where(later, errors, np.inf), axis=0)
     rises = np.where(later, errors - np.where(later, lowest, 0), 0)
     return np.where(np.isfinite(since), rises.max(axis=0), np.inf)
+
+
+def find_flip(positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return where values, such as log ratios, become negative for good.
+
+    It is the zero of the straight line from the last value that is not negative to the next one.
+    Values that are not numbers are passed over.
+
+    Args:
+        positions: Increasing positions, shape (P,).
+        values: Values there, shape (..., P).
+
+    Returns:
+        Positions, shape (...); minus infinity where all values are negative, infinity where the
+        last one is not, not a number where there is none.
+
+    Raises:
+        ValueError: If the positions do not increase, or their number is not that of the values.
+    """
+    positions, values = np.asarray(positions, dtype=float), np.asarray(values, dtype=float)
+    if positions.ndim != 1 or values.shape[-1:] != positions.shape:
+        raise ValueError(f"positions of shape {positions.shape} for values of shape {values.shape}")
+    if not positions.size or not (np.diff(positions) > 0).all():
+        raise ValueError(f"positions {positions} must be one or more and increase strictly")
+    flips = [_find_row_flip(positions, row) for row in values.reshape(-1, positions.size)]
+    return np.reshape(flips, values.shape[:-1])
+
+
+def _find_row_flip(positions: np.ndarray, values: np.ndarray) -> float:
+    known = ~np.isnan(values)
+    positions, values = positions[known], values[known]
+    if not values.size:
+        return np.nan
+    last = np.flatnonzero(values >= 0)[-1:]
+    if not last.size:
+        return -np.inf
+    if last[0] == values.size - 1:
+        return np.inf
+    (left, right), (above, below) = positions[last[0] :][:2], values[last[0] :][:2]
+    return left + (right - left) * above / (above - below)

@@ -31,6 +31,9 @@ PANELS = {
     "against": lambda **ax: fp.plot_against(
         [0.1, 1.0], {"test": np.ones((2, 3))}, xlabel="std", ylabel="error", **ax
     ),
+    "ratio_map": lambda **ax: fp.plot_ratio_map(
+        [0.5, 1.0], [2, 3], np.ones((2, 2)), xlabel="a", ylabel="k", label="ratio", **ax
+    ),
     "image": lambda **ax: fp.plot_image(np.zeros((4, 4)), "step 1", **ax),
 }
 
@@ -91,3 +94,16 @@ def test_colours_are_joined_by_line_styles():
     looks = list(zip(cycle["color"], cycle["linestyle"], strict=True))
     assert len(set(looks)) == len(looks)
     assert len(set(cycle["linestyle"][:4])) == 4
+
+
+def test_a_ratio_map_writes_numbers_and_hatches_bounds():
+    ratios = np.array([[0.25, 40.0, np.nan]])
+    labels = {"xlabel": "a", "ylabel": "k", "label": "ratio"}
+    ax = fp.plot_ratio_map([1, 2, 4], [3], ratios, bounds=np.array([[-1, 1, 0]]), **labels)
+    assert [text.get_text() for text in ax.texts] == ["<0.25", ">40", "none"]
+    assert [patch.get_x() for patch in ax.patches] == [-0.5, 0.5]
+    shown = ax.images[0]
+    np.testing.assert_allclose(shown.get_array().filled(np.nan), np.log2(ratios))
+    red, _, blue, _ = shown.to_rgba(5.0)
+    assert red > blue
+    assert shown.norm(0.0) == 0.5

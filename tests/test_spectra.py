@@ -176,3 +176,33 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_flip_is_where_a_line_becomes_negative_for_good():
+    positions = np.array([0.0, 1.0, 3.0, 4.0])
+    values = [
+        [3, 1, -3, -1],  # a line from (1, 1) to (3, -3)
+        [1, -1, 1, -1],  # twice: the last one counts
+        [1, np.nan, -2, -9],  # as if the second value were not there
+        [2, 1, 0, -1],  # zero is not negative yet
+        [-1, -2, -1, -3],
+        [-1, -1, -1, 0],
+        [np.nan] * 4,
+    ]
+    expected = [1.5, 3.5, 1.0, 3.0, -np.inf, np.inf, np.nan]
+    np.testing.assert_allclose(fp.find_flip(positions, np.array(values)), expected)
+    shaped = fp.find_flip(positions, np.reshape(values[:6], (2, 3, 4)))
+    np.testing.assert_allclose(shaped, np.reshape(expected[:6], (2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("positions", "values", "message"),
+    [
+        ([0, 1], np.ones((2, 3)), "shape"),
+        ([0, 1, 1], np.ones(3), "increase strictly"),
+        ([], np.ones(0), "one or more"),
+    ],
+)
+def test_a_flip_needs_a_position_for_each_value(positions, values, message):
+    with pytest.raises(ValueError, match=message):
+        fp.find_flip(positions, values)
