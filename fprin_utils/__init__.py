@@ -5,11 +5,14 @@ Beside spectra stands theory, which needs no training.
 """
 
 from fprin_utils.claims import (
+    SENTENCES,
     Claim,
     compute_kendall_tau,
     compute_wilson_interval,
     describe_claims,
+    describe_effect,
     is_increasing,
+    summarise_verdicts,
 )
 from fprin_utils.explorer import explore_images, explore_run
 from fprin_utils.figures import FIGURES, PROFILES, Settings, configure, save_figure
@@ -19,8 +22,8 @@ from fprin_utils.plotting import (
     plot_error_heatmap,
     plot_fits,
     plot_image,
+    plot_map,
     plot_over_steps,
-    plot_ratio_map,
     plot_spectrum,
     use_style,
 )
@@ -78,6 +81,7 @@ __all__ = [
     "INITIALIZATIONS",
     "OPTIMIZERS",
     "PROFILES",
+    "SENTENCES",
     "ApproachFit",
     "Claim",
     "Ensemble",
@@ -101,6 +105,7 @@ __all__ = [
     "compute_wilson_interval",
     "configure",
     "describe_claims",
+    "describe_effect",
     "discretise",
     "explore_images",
     "explore_run",
@@ -123,12 +128,13 @@ __all__ = [
     "plot_error_heatmap",
     "plot_fits",
     "plot_image",
+    "plot_map",
     "plot_over_steps",
-    "plot_ratio_map",
     "plot_spectrum",
     "sample_ball",
     "save_figure",
     "shuffle_pixels",
+    "summarise_verdicts",
     "take_at_steps",
     "taper",
     "train",

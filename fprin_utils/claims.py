@@ -10,6 +10,38 @@ import numpy as np
 import scipy.stats
 from IPython.display import Markdown
 
+# The article's sentences in our translation; a letter after the number marks one part of the test.
+SENTENCES = {
+    "C1": "A network fits its target from low to high frequency: the higher the frequency of a "
+    "peak, the later it converges.",
+    "C2": "A network that memorises an image learns the outline first and the details later.",
+    "C3": "Through few samples, a polynomial of high degree (above their number) goes through "
+    "them all but oscillates wildly; a network, whatever its size, learns a fairly flat curve.",
+    "C4": "From a small initialisation, high frequencies decay fast, so that the learnt function "
+    "reaches no further than the highest frequency of the data.",
+    "C5": "Where low frequencies dominate the target, noise covers the small high ones; stopping "
+    "early then improves generalisation.",
+    "C6": "If the target is random data, without dominant low frequencies, the principle fails.",
+    "C7": "If the initial parameters are large, the principle fails, and generalisation gets "
+    "worse.",
+    "C8": "In a small network the norms of the weights often grow with training, which lets it "
+    "fit the high frequencies of the target.",
+    "C9": "In a network of enough layers and neurons the spectral norms of the weights hardly "
+    "change, and yet the peaks converge from low to high frequency.",
+    "C10": "For one hidden layer of sigmoids, the derivative of the loss at one frequency w by "
+    "any parameter is the amplitude A(w) of what is still to be learnt, times an exponential "
+    "factor exp(-abs(pi w / 2 w_j)), times a factor G of frequency and parameters.",
+    "C11": "The priority depends not on the frequency alone, but also on the amplitude of what is "
+    "still to be learnt.",
+    "C12": "If the parameters are small numbers, low frequencies come first.",
+    "C13": "Where low frequencies dominate, the high ones stay small while the low ones converge, "
+    "and the low ones are hardly disturbed while the high ones are fitted.",
+    "C14": "Where high frequencies dominate, the low ones converge while oscillating; each "
+    "oscillation is smaller than the last, and the lower the frequency, the more there are.",
+    "C15": "Large initial weights raise the high frequencies of the activation itself, and those "
+    "that the data cannot see keep a large amplitude after training.",
+}
+
 
 def compute_wilson_interval(
     successes: int, trials: int, *, confidence: float = 0.95
@@ -39,10 +71,11 @@ class Claim:
     """A sentence of the article and how it fared, seed by seed.
 
     Attributes:
-        id: Number of the claim, as C1; a letter marks one part of a claim, as C14a.
+        id: Number of one of `SENTENCES`, as C2; a letter marks one part of its test, as C14a.
         statement: The sentence that was tested, with its test.
         outcomes: Whether it held, for each seed.
-        effect: Sizes of the effect by name, plain numbers or lists.
+        effect: Sizes of the effect by name, plain numbers or lists; the first is what is told
+            where there is room for one only.
         control: The same test in a setting in which it must not hold.
     """
 
@@ -159,6 +192,26 @@ def _as_rows(values: np.ndarray) -> np.ndarray:
     if values.ndim != 2 or values.shape[1] < 2:
         raise ValueError(f"values have shape {values.shape}; an order needs (S, K), K at least 2")
     return values
+
+
+def summarise_verdicts(verdicts: Sequence[str]) -> str:
+    """Return what the verdicts of a sentence's parts say of the sentence.
+
+    Args:
+        verdicts: Verdict of each part, at least one.
+
+    Returns:
+        The verdict that all parts share; else "holds in part" if one holds, and "mixed" if none.
+    """
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return "holds in part" if "holds" in verdicts else "mixed"
+
+
+def describe_effect(effect: Mapping[str, Any]) -> str:
+    """Return the first entry of an effect as one line, as in "median tau: 0.71"."""
+    name = next(iter(effect), None)
+    return "" if name is None else _describe({name: _to_plain(effect[name])})
 
 
 def describe_claims(claims: Sequence[Claim]) -> Markdown:

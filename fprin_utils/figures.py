@@ -49,7 +49,7 @@ FIGURES = (
         "01_one_dimensional_peaks",
         "Fig. 1",
         "The peaks of a one-dimensional target converge from low to high frequency",
-        ("C1",),
+        ("C1a",),
     ),
     FigureEntry(
         "02_image_memorization",
@@ -76,10 +76,28 @@ FIGURES = (
         ("C4", "C7a", "C7b", "C15a", "C15b"),
     ),
     FigureEntry(
+        "06_polynomial_versus_network",
+        "text",
+        "Through few samples a polynomial oscillates where networks of many sizes stay flat",
+        ("C3a", "C3b", "C3c"),
+    ),
+    FigureEntry(
+        "07_early_stopping",
+        "text",
+        "With noisy samples the best test error comes before the end: the noise is learnt last",
+        ("C5a", "C5b"),
+    ),
+    FigureEntry(
+        "08_random_targets",
+        "text",
+        "On random data the order from low to high frequency is weaker, or gone",
+        ("C6a", "C6b", "C6c", "C6d"),
+    ),
+    FigureEntry(
         "09_gradient_theory",
         "text",
         "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
-        ("C10a", "C10b", "C11a", "C12", "C15c"),
+        ("C10a", "C10b", "C10c", "C11a", "C12", "C15c"),
     ),
     FigureEntry(
         "10_spectral_bias_of_small_networks",

@@ -8,8 +8,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
+# Of red, green and blue (ITU-R BT.709).
+PERCEIVED_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
 STYLE = str(Path(__file__).with_name("fprin.mplstyle"))
 
 
@@ -206,60 +209,63 @@ def plot_against(
     return ax
 
 
-def plot_ratio_map(
+def plot_map(
+    values: np.ndarray,
     columns: Sequence[float],
     rows: Sequence[float],
-    ratios: np.ndarray,
     *,
-    bounds: np.ndarray | None = None,
+    limits: tuple[float, float],
     xlabel: str,
     ylabel: str,
     label: str,
+    marks: np.ndarray | None = None,
+    cmap: str = "viridis",
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot ratios over two settings: red above 1, blue below it, the number in each cell.
+    """Plot values over two settings: cells on a logarithmic colour scale, the number in each.
 
     Columns and rows are equally spaced, at 0, 1, 2, ... of the axes.
 
     Args:
-        columns: Values of the setting along x, length I.
-        rows: Values of the setting along y, length J.
-        ratios: Positive ratios, shape (J, I); those that are not numbers become grey cells.
-        bounds: 1 where a ratio is a lower bound, -1 where it is an upper one, else 0, shape (J, I);
-            bounds are hatched. All 0 if left out.
+        values: Positive values, shape (I, J); those that are not numbers become grey cells.
+        columns: Values of the setting along x, length J.
+        rows: Values of the setting along y, length I.
+        limits: Values at which the colours end; beyond, it is the number that tells.
         xlabel: Name of the setting along x.
         ylabel: Name of the setting along y.
-        label: Name of the ratio.
+        label: Name of the values, with unit.
+        marks: Text to set before the numbers, such as "<", shape (I, J); cells with one are
+            hatched. None if left out.
+        cmap: Name of the colour map.
         ax: Axes to draw on; new ones if left out.
 
     Returns:
         The axes.
     """
     ax = ax or plt.subplots()[1]
-    bounds = np.zeros(np.shape(ratios), dtype=int) if bounds is None else bounds
-    # The colours end where the factor is 32: beyond, it is the number that tells.
-    logs = np.log2(ratios)
-    mesh = ax.imshow(logs, cmap="RdBu_r", vmin=-5, vmax=5, origin="lower", aspect="auto")
+    marks = np.full(np.shape(values), "") if marks is None else marks
+    norm = LogNorm(*limits)
+    mesh = ax.imshow(values, cmap=cmap, norm=norm, origin="lower", aspect="auto")
     ax.set_facecolor("0.85")
-    for (row, column), ratio in np.ndenumerate(ratios):
-        bound = bounds[row, column]
-        number = f"{ratio:.1g}" if ratio < 0.1 else f"{ratio:.2g}"
-        text = f"{'<' if bound < 0 else '>' if bound > 0 else ''}{number}"
+    for (row, column), value in np.ndenumerate(values):
+        number = (
+            f"{value:.1g}" if value < 0.1 else f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+        )
+        shade = np.dot(mesh.cmap(norm(value))[:3], PERCEIVED_BRIGHTNESS)
         ax.text(
-            *(column, row, "none" if np.isnan(ratio) else text),
+            *(column, row, "none" if np.isnan(value) else f"{marks[row, column]}{number}"),
             ha="center",
             va="center",
-            color="white" if abs(logs[row, column]) > 3.5 else "black",
+            color="white" if shade < 0.5 and not np.isnan(value) else "black",
             fontsize=7,
         )
-        if bound:
+        if marks[row, column]:
             edges = {"fill": False, "hatch": "////", "edgecolor": "0.55", "linewidth": 0}
             ax.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, **edges))
     ax.set_xticks(range(len(columns)), [f"{column:g}" for column in columns])
     ax.set_yticks(range(len(rows)), [f"{row:g}" for row in rows])
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    bar = ax.figure.colorbar(mesh, ax=ax, label=label, extend="both")
-    bar.set_ticks([-5, -3, -1, 0, 1, 3, 5], labels=["1/32", "1/8", "1/2", "1", "2", "8", "32"])
+    ax.figure.colorbar(mesh, ax=ax, label=label, extend="both")
     return ax
 
 

@@ -1,4 +1,4 @@
-"""What is told outside: the README's table and the public address, kept in step with the rest."""
+"""What is told outside: the README's tables and the public address, kept in step with the rest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from fprin_utils.claims import SENTENCES, describe_effect, summarise_verdicts
 from fprin_utils.figures import FIGURES, write_whole
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
 
-TABLE_PATTERN = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
@@ -29,39 +29,102 @@ def make_binder_link(notebook: str) -> str:
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?labpath=notebooks%2F{notebook}.ipynb"
 
 
-def format_readme_table() -> str:
+def read_records() -> dict[str, dict[str, Any]]:
+    """Return what is stored beside each figure, by notebook, in the order of the registry."""
+    return {
+        entry.notebook: json.loads(
+            (FIGURES_DIR / f"{entry.notebook}.json").read_text(encoding="utf-8")
+        )
+        for entry in FIGURES
+    }
+
+
+def format_figures_table() -> str:
     """Return the README's table of figures, from the registry and the stored records."""
     rows = [
-        "| Article figure | Notebook | Shows | Verdict | CPU time | Launch on Binder |",
+        "| Article figure | Notebook | Shows | Claims | CPU time | Launch on Binder |",
         "|---|---|---|---|---|---|",
     ]
+    records = read_records()
     for entry in FIGURES:
-        record = json.loads((FIGURES_DIR / f"{entry.notebook}.json").read_text(encoding="utf-8"))
-        verdicts = "<br>".join(_format_verdict(claim) for claim in record["claims"])
         cells = (
             entry.article_figure,
             f"[{entry.notebook}](notebooks/{entry.notebook}.ipynb)",
             entry.shows,
-            verdicts,
-            f"{record['cpu_seconds']:.0f} s",
+            ", ".join(entry.claims),
+            f"{records[entry.notebook]['cpu_seconds']:.0f} s",
             f"[launch]({make_binder_link(entry.notebook)})",
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
-def _format_verdict(claim: dict[str, Any]) -> str:
+def format_claims_table() -> str:
+    """Return the README's table of claims: each sentence, then its tests, from the records."""
+    rows = [
+        "| Claim | Sentence of the article, and how it was tested | Notebook | Verdict | Seeds | "
+        "Effect |",
+        "|---|---|---|---|---|---|",
+    ]
+    tested = [
+        (claim, notebook)
+        for notebook, record in read_records().items()
+        for claim in record["claims"]
+    ]
+    for number, sentence in SENTENCES.items():
+        parts = sorted(
+            ((c, n) for c, n in tested if re.match(r"C\d+", c["id"])[0] == number),
+            key=lambda part: part[0]["id"],
+        )
+        overall = summarise_verdicts([claim["verdict"] for claim, _ in parts])
+        rows.append(f"| **{number}** | *{sentence}* | | **{overall}** | | |")
+        rows.extend(_format_part(claim, notebook) for claim, notebook in parts)
+    return "\n".join(rows) + "\n"
+
+
+def _format_part(claim: dict[str, Any], notebook: str) -> str:
     low, high = claim["interval"]
-    share = f"{claim['successes']} of {claim['trials']} seeds, {low:.2f} to {high:.2f}"
-    verdict = f"**{claim['verdict']}** ({share}); control {claim['control']['verdict']}"
-    return f"{claim['id']}, {claim['statement']}: {verdict}"
+    cells = (
+        claim["id"],
+        claim["statement"],
+        f"[{notebook.split('_')[0]}](notebooks/{notebook}.ipynb)",
+        f"{claim['verdict']}; control {claim['control']['verdict']}",
+        f"{claim['successes']} of {claim['trials']}, {low:.2f} to {high:.2f}",
+        describe_effect(claim["effect"]),
+    )
+    # A bar, as in |w|, would end the cell.
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+# What stands in the README between `<!-- NAME -->` and `<!-- end of NAME -->`.
+TABLES = {"figures": format_figures_table, "claims": format_claims_table}
+
+
+def find_table(text: str, name: str) -> re.Match[str]:
+    """Return where a table of `TABLES` stands in a text.
+
+    Args:
+        text: For example the README.
+        name: One of `TABLES`.
+
+    Raises:
+        ValueError: If the text has no place for that table, or more than one.
+    """
+    pattern = rf"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)"
+    places = list(re.finditer(pattern, text, re.DOTALL))
+    if len(places) != 1:
+        raise ValueError(f"the text has {len(places)} places for the table {name!r}, not one")
+    return places[0]
 
 
 def update_readme() -> None:
-    """Write the table of figures into the README."""
+    """Write the tables into the README."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    write_whole(readme, TABLE_PATTERN.sub(lambda _: format_readme_table(), text))
+    for name, format_table in TABLES.items():
+        place = find_table(text, name)
+        text = text[: place.start()] + format_table() + text[place.end() :]
+    write_whole(readme, text)
 
 
 def set_address(address: str) -> None:
@@ -90,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m fprin_utils.publish",
-        description="Bring the README's table into step with the figures.",
+        description="Bring the README's tables into step with the figures.",
     )
     parser.add_argument("--repository", metavar="URL", help="first set the public address")
     options = parser.parse_args(arguments)

@@ -358,7 +358,8 @@ def compute_learnt_shares(
 
     Args:
         values: Real values on a periodic grid, shape (..., N).
-        component: What may be in them, such as the noise of a target, shape (N,).
+        component: What may be in them, such as the noise of a target; shape (N,), or one that
+            broadcasts against the values.
         edges: Increasing frequency indices, length B + 1; a band goes from one up to, but without,
             the next.
 
@@ -369,16 +370,19 @@ def compute_learnt_shares(
         ValueError: If the edges do not increase within the spectrum, or the component is empty in
             a band.
     """
-    target = compute_spectrum(component)
-    products = np.real(compute_spectrum(values) * np.conj(target))
+    wanted = compute_spectrum(component)
     edges = [check_whole("an edge", edge) for edge in edges]
-    if len(edges) < 2 or (np.diff(edges) <= 0).any() or edges[-1] > target.size:
-        raise ValueError(f"edges {edges} must increase strictly and end at {target.size} at most")
-    energies = np.array([(np.abs(target[a:b]) ** 2).sum() for a, b in pairwise(edges)])
-    if (energies <= ROUNDING**2 * (np.abs(target) ** 2).sum()).any():
+    size = wanted.shape[-1]
+    if len(edges) < 2 or (np.diff(edges) <= 0).any() or edges[-1] > size:
+        raise ValueError(f"edges {edges} must increase strictly and end at {size} at most")
+
+    def sum_bands(terms: np.ndarray) -> np.ndarray:
+        return np.stack([terms[..., a:b].sum(axis=-1) for a, b in pairwise(edges)], axis=-1)
+
+    energies = sum_bands(np.abs(wanted) ** 2)
+    if (energies <= ROUNDING**2 * np.square(component).mean(axis=-1)[..., None]).any():
         raise ValueError(f"the component has nothing in a band among the edges {edges}")
-    shares = [products[..., low:high].sum(axis=-1) for low, high in pairwise(edges)]
-    return np.stack(shares, axis=-1) / energies
+    return sum_bands(np.real(compute_spectrum(values) * np.conj(wanted))) / energies
 
 
 def find_excursions(values: np.ndarray, dead_band: float) -> np.ndarray:

@@ -70,3 +70,24 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "summary"),
+    [
+        (["holds", "holds"], "holds"),
+        (["fails"], "fails"),
+        (["holds", "mixed"], "holds in part"),
+        (["holds", "fails"], "holds in part"),
+        (["mixed", "mixed"], "mixed"),
+        (["mixed", "fails"], "mixed"),
+    ],
+)
+def test_a_sentence_is_judged_by_all_of_its_parts(verdicts, summary):
+    assert fp.summarise_verdicts(verdicts) == summary
+
+
+def test_one_line_of_an_effect_is_its_first_entry():
+    effect = {"median first steps": np.array([12.0, np.inf]), "further": 3}
+    assert fp.describe_effect(effect) == "median first steps: (12, never)"
+    assert fp.describe_effect({}) == ""

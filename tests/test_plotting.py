@@ -17,6 +17,7 @@ def _close_figures():
     plt.close("all")
 
 
+MAP_LABELS = {"xlabel": "a", "ylabel": "k", "label": "ratio"}
 PANELS = {
     "fits": lambda **ax: fp.plot_fits(GRID, np.sin(GRID), {"learnt": OUTPUTS}, **ax),
     "spectrum": lambda **ax: fp.plot_spectrum(
@@ -31,8 +32,8 @@ PANELS = {
     "against": lambda **ax: fp.plot_against(
         [0.1, 1.0], {"test": np.ones((2, 3))}, xlabel="std", ylabel="error", **ax
     ),
-    "ratio_map": lambda **ax: fp.plot_ratio_map(
-        [0.5, 1.0], [2, 3], np.ones((2, 2)), xlabel="a", ylabel="k", label="ratio", **ax
+    "map": lambda **ax: fp.plot_map(
+        np.ones((2, 2)), [0.5, 1.0], [2, 3], limits=(0.1, 10), **MAP_LABELS, **ax
     ),
     "image": lambda **ax: fp.plot_image(np.zeros((4, 4)), "step 1", **ax),
 }
@@ -96,14 +97,18 @@ def test_colours_are_joined_by_line_styles():
     assert len(set(cycle["linestyle"][:4])) == 4
 
 
-def test_a_ratio_map_writes_numbers_and_hatches_bounds():
-    ratios = np.array([[0.25, 40.0, np.nan]])
-    labels = {"xlabel": "a", "ylabel": "k", "label": "ratio"}
-    ax = fp.plot_ratio_map([1, 2, 4], [3], ratios, bounds=np.array([[-1, 1, 0]]), **labels)
-    assert [text.get_text() for text in ax.texts] == ["<0.25", ">40", "none"]
+def test_a_map_writes_numbers_and_hatches_marked_cells():
+    values = np.array([[0.25, 40.0, np.nan], [0.031, 1, 123.4]])
+    marks = np.array([["<", ">", ""], ["", "", ""]])
+    options = {"limits": (1 / 32, 32), "marks": marks, "cmap": "RdBu_r"}
+    ax = fp.plot_map(values, [1, 2, 4], [3, 5], **options, **MAP_LABELS)
+    written = ["<0.25", ">40", "none", "0.03", "1", "123"]
+    assert [text.get_text() for text in ax.texts] == written
     assert [patch.get_x() for patch in ax.patches] == [-0.5, 0.5]
     shown = ax.images[0]
-    np.testing.assert_allclose(shown.get_array().filled(np.nan), np.log2(ratios))
-    red, _, blue, _ = shown.to_rgba(5.0)
+    np.testing.assert_allclose(shown.get_array().filled(np.nan), values)
+    red, _, blue, _ = shown.to_rgba(32)
     assert red > blue
-    assert shown.norm(0.0) == 0.5
+    assert shown.norm(1.0) == pytest.approx(0.5)
+    assert ax.texts[4].get_color() == "black"
+    assert ax.texts[1].get_color() == ax.texts[3].get_color() == "white"

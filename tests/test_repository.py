@@ -43,13 +43,31 @@ def test_registry_notebooks_and_figures_are_the_same():
     assert sorted(tracked) == sorted(f"figures/{n}.{e}" for n in NAMES for e in ("json", "png"))
 
 
-def test_the_readme_table_is_what_the_stored_records_say():
+@pytest.mark.parametrize("name", publish.TABLES)
+def test_the_readme_tables_are_what_the_stored_records_say(name):
     def drop_times(table):
         # Seconds differ from run to run; a figure made anew may keep its row.
         return re.sub(r"\d+ s \|", "", table)
 
-    table = publish.TABLE_PATTERN.search(README)[0]
-    assert drop_times(table) == drop_times(publish.format_readme_table())
+    table = publish.find_table(README, name)[0]
+    assert drop_times(table) == drop_times(publish.TABLES[name]())
+
+
+def test_every_sentence_of_the_article_is_tested_somewhere():
+    ids = [claim for entry in fp.FIGURES for claim in entry.claims]
+    assert len(set(ids)) == len(ids)
+    numbers = {re.fullmatch(r"(C\d+)[a-z]?", claim)[1] for claim in ids}
+    assert numbers == set(fp.SENTENCES) == {f"C{number}" for number in range(1, 16)}
+
+
+def test_the_claims_table_has_a_row_for_each_sentence_and_each_test():
+    rows = [row.split("|")[1:-1] for row in publish.format_claims_table().splitlines()[2:]]
+    ids = [row[0].strip(" *") for row in rows]
+    assert set(ids) == {c for entry in fp.FIGURES for c in entry.claims} | set(fp.SENTENCES)
+    for row in rows:
+        assert len(row) == 6, row
+        if "**" not in row[0]:
+            assert all(cell.strip() for cell in row), row
 
 
 def test_every_link_of_the_readme_leads_somewhere():

@@ -128,6 +128,8 @@ def test_learnt_shares_tell_how_much_of_a_component_is_there():
     values = np.stack([low + high, 0.5 * low, -high, np.cos(2 * grid + 0.3)])
     shares = fp.compute_learnt_shares(values, low + high, [1, 4, 8])
     np.testing.assert_allclose(shares, [[1, 1], [0.5, 0], [0, -1], [0, 0]], atol=1e-12)
+    each = fp.compute_learnt_shares(values, np.stack([low + high, low + 2 * high] * 2), [1, 4, 8])
+    np.testing.assert_allclose(each, [[1, 1], [0.5, 0], [0, -1], [0, 0]], atol=1e-12)
 
 
 def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
