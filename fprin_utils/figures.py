@@ -102,7 +102,7 @@ FIGURES = (
     FigureEntry(
         "10_spectral_bias_of_small_networks",
         "text",
-        "ReLU networks learn ten sinusoids from low to high, and the norms of small networks grow",
+        "Of ten sinusoids, ReLU networks learn the lowest first; the norms of small networks grow",
         ("C1b", "C1c", "C8a", "C8b"),
     ),
     FigureEntry(
