@@ -153,7 +153,7 @@ def compute_relative_error(
 
     Args:
         spectrum: Spectrum of what was learnt, shape (..., K).
-        target_spectrum: Spectrum of the target, shape (K,).
+        target_spectrum: Spectrum of the target, shape (K,), or one for each network, (S, K).
         bins: Frequency indices, length P.
         phase: If false, compare magnitudes only, | |h^_k| - |f^_k| | / |f^_k|, as published scripts
             do; a component with the wrong phase then counts as learnt.
@@ -180,7 +180,7 @@ def compute_signed_deviation(
 
     Args:
         spectrum: Spectrum of what was learnt, shape (..., K).
-        target_spectrum: Spectrum of the target, shape (K,).
+        target_spectrum: Spectrum of the target, shape (K,), or one for each network, (S, K).
         bins: Frequency indices, length P.
 
     Returns:
@@ -197,10 +197,11 @@ def _take_bins(
     spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     spectrum, target_spectrum = np.asarray(spectrum), np.asarray(target_spectrum)
-    bins = check_bins(target_spectrum, bins)
-    if spectrum.shape[-1:] != target_spectrum.shape:
+    for row in target_spectrum.reshape(-1, target_spectrum.shape[-1]):
+        bins = check_bins(row, bins)
+    if spectrum.shape[-1:] != target_spectrum.shape[-1:]:
         raise ValueError(f"spectra of shapes {spectrum.shape} and {target_spectrum.shape} differ")
-    return spectrum[..., bins], target_spectrum[bins]
+    return spectrum[..., bins], target_spectrum[..., bins]
 
 
 def check_bins(target_spectrum: np.ndarray, bins: Sequence[int]) -> np.ndarray:

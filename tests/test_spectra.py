@@ -45,6 +45,19 @@ def test_a_large_mean_hides_no_peak_and_the_last_bin_can_be_one():
     np.testing.assert_array_equal(fp.find_peaks(fp.compute_spectrum(values)), [1, 8])
 
 
+def test_each_network_may_have_a_target_of_its_own():
+    rng = np.random.default_rng(0)
+    learnt, targets = rng.normal(size=(4, 3, 9)), rng.normal(size=(3, 9))
+    for compute in (fp.compute_relative_error, fp.compute_signed_deviation):
+        found = compute(learnt, targets, [2, 5])
+        for network in range(3):
+            alone = compute(learnt[:, network], targets[network], [2, 5])
+            np.testing.assert_array_equal(found[:, network], alone)
+    targets[1, 5] = 0
+    with pytest.raises(ValueError, match="no peak at bin 5"):
+        fp.compute_relative_error(learnt, targets, [2, 5])
+
+
 def test_relative_error_sees_a_wrong_phase_unless_told_not_to():
     grid = fp.make_grid(40)
     target = fp.compute_spectrum(np.sin(3 * grid))
