@@ -79,7 +79,7 @@ FIGURES = (
         "06_polynomial_versus_network",
         "text",
         "Through few samples a polynomial oscillates where networks of many sizes stay flat",
-        ("C3a", "C3b", "C3c"),
+        ("C3a", "C3b", "C3c", "C3d"),
     ),
     FigureEntry(
         "07_early_stopping",
@@ -91,7 +91,7 @@ FIGURES = (
         "08_random_targets",
         "text",
         "On random data the order from low to high frequency is weaker, or gone",
-        ("C6a", "C6b", "C6c", "C6d"),
+        ("C6a", "C6b", "C6c"),
     ),
     FigureEntry(
         "09_gradient_theory",
