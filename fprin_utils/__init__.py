@@ -1,6 +1,7 @@
 """The Frequency Principle, measured: logic of the companion's notebooks.
 
 Data flows one way: targets, networks -> training -> spectra -> claims -> plotting, figures.
+Behind training stand backpropagation, optimizers and learners: how a step is taken.
 Beside spectra stands theory, which needs no training.
 """
 
@@ -17,6 +18,7 @@ from fprin_utils.claims import (
 from fprin_utils.explorer import explore_images, explore_run
 from fprin_utils.figures import FIGURES, PROFILES, Settings, configure, save_figure
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
+from fprin_utils.optimizers import OPTIMIZERS
 from fprin_utils.plotting import (
     plot_against,
     plot_error_heatmap,
@@ -68,7 +70,6 @@ from fprin_utils.theory import (
     sample_ball,
 )
 from fprin_utils.training import (
-    OPTIMIZERS,
     TrainingRun,
     make_steps,
     train,

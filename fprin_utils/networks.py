@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -101,6 +102,21 @@ class Ensemble(torch.nn.Module):
         )
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.weights[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights[0].device
+
+    @property
+    def num_layers(self) -> int:
+        """Number of weight matrices L of each network."""
+        return len(self.weights)
+
+    @property
     def num_inputs(self) -> int:
         """Input dimensions of each network."""
         return self.weights[0].shape[1]
@@ -125,6 +141,37 @@ class Ensemble(torch.nn.Module):
             hidden = activate(torch.baddbmm(bias, hidden, weight))
         return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
+    def take(self, members: slice | Sequence[int]) -> Ensemble:
+        """Return some of the networks as an ensemble of their own.
+
+        Args:
+            members: Places of the networks, from 0. As in numpy, a slice shares memory with this
+                ensemble, so that training the one trains the other; places one by one are copied.
+
+        Returns:
+            The ensemble of these networks.
+        """
+        taken = copy.copy(self)
+        taken._modules = {}
+        places = members if isinstance(members, slice) else list(members)
+        taken.seeds = list(np.array(self.seeds)[places])
+        taken.weights, taken.biases = (
+            torch.nn.ParameterList(tensor.detach()[places] for tensor in tensors)
+            for tensors in (self.weights, self.biases)
+        )
+        return taken
+
+    @torch.no_grad()
+    def put(self, members: Sequence[int], networks: Ensemble) -> None:
+        """Replace the weights of some of the networks.
+
+        Args:
+            members: Places of the networks, from 0.
+            networks: As many networks of the same shape.
+        """
+        for mine, theirs in zip(self.parameters(), networks.parameters(), strict=True):
+            mine[list(members)] = theirs
+
     @torch.no_grad()
     def compute_spectral_norms(self) -> np.ndarray:
         """Return the largest singular value of each weight matrix, by SVD.
@@ -134,6 +181,62 @@ class Ensemble(torch.nn.Module):
         """
         norms = [torch.linalg.svdvals(weight)[:, 0] for weight in self.weights]
         return torch.stack(norms, dim=1).cpu().numpy()
+
+
+class SingleNetwork:
+    """One network of any kind in the place of an ensemble of one, with the seed 0.
+
+    Attributes:
+        module: The network; it maps inputs (N, num_inputs) to outputs (N, num_outputs).
+        seeds, num_layers, num_inputs, num_outputs, dtype, device: As those of an `Ensemble`; what
+            a module does not tell is None, and its layers are not known.
+    """
+
+    seeds = (0,)
+    num_layers = 0
+    num_inputs = num_outputs = None
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        """Take a network.
+
+        Raises:
+            ValueError: If it is no torch.nn.Module, or has no parameter to train.
+        """
+        parameters = list(module.parameters()) if isinstance(module, torch.nn.Module) else []
+        if not any(parameter.requires_grad for parameter in parameters):
+            raise ValueError(
+                f"networks is {module!r}; it must be an Ensemble or a torch.nn.Module with "
+                "parameters to train"
+            )
+        self.module = module
+        self.dtype, self.device = parameters[0].dtype, parameters[0].device
+
+    @torch.no_grad()
+    def check_fit(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+        """Raise a ValueError unless the network turns inputs into outputs shaped as targets."""
+        try:
+            shape = tuple(self.module(inputs).shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"the network does not take inputs of shape {tuple(inputs.shape)}: {error}"
+            ) from error
+        if shape != targets.shape:
+            raise ValueError(
+                f"the network gives outputs of shape {shape} for targets of shape "
+                f"{tuple(targets.shape)}"
+            )
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Evaluate the network: outputs (1, N, num_outputs) for inputs (N, num_inputs)."""
+        return self.module(inputs)[None]
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Go through the parameters."""
+        return self.module.parameters()
+
+    def take(self, _: slice | Sequence[int]) -> SingleNetwork:
+        """Return itself, its only member."""
+        return self
 
 
 def _draw_layers(

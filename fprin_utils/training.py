@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from fprin_utils.checks import check_whole
-from fprin_utils.networks import Ensemble
+from fprin_utils.learners import Learner, Measurement, Task, open_workers, share_out
+from fprin_utils.networks import Ensemble, SingleNetwork
+from fprin_utils.optimizers import check_optimizer
 
-OPTIMIZERS = ("adam", "gradient_descent", "momentum")
+# How long workers run before progress is shown and an interruption is heard.
+SECONDS_OF_A_SPAN = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") 
 
 
 def train(
-    ensemble: Ensemble,
+    networks: Ensemble | torch.nn.Module,
     inputs: np.ndarray,
     targets: np.ndarray,
     *,
@@ -86,11 +89,13 @@ def train(
 ) -> TrainingRun:
     """Train every network of an ensemble on the same data, in lockstep, and record it.
 
-    The loss of a network is its mean squared error; the sum over the ensemble is differentiated,
-    so no network sees another. Afterwards the ensemble holds the trained weights.
+    The loss of a network is its mean squared error, and no network sees another: on a CPU they are
+    shared out among the cores. Afterwards the ensemble holds the trained weights.
 
     Args:
-        ensemble: The networks, changed in place.
+        networks: The ensemble, changed in place. Or any torch.nn.Module that maps inputs
+            (N, num_inputs) to outputs (N, num_outputs): one network, S = 1, with seed 0, which is
+            differentiated automatically.
         inputs: Training inputs, shape (N,) or (N, num_inputs).
         targets: Training targets, shape (N,) or (N, num_outputs), the same for all networks; or
             (S, N, num_outputs), one set for each network.
@@ -115,23 +120,29 @@ def train(
 
     Raises:
         ValueError: If an argument is outside what is listed above.
-        FloatingPointError: At the step where a loss stops being finite; names step, seed and
-            learning rate.
+        FloatingPointError: Where a loss stops being finite; names step, seed and learning rate.
     """
-    inputs_tensor = _as_points("inputs", inputs, ensemble.num_inputs, ensemble)
-    targets_tensor = _as_targets(targets, ensemble)
-    num_points = len(inputs_tensor)
-    if targets_tensor.shape[1] != num_points:
-        raise ValueError(f"{num_points} inputs for {targets_tensor.shape[1]} targets")
-    grids = {
-        name: _as_points(f"further_inputs[{name!r}]", values, ensemble.num_inputs, ensemble)
-        for name, values in (further_inputs or {}).items()
-    }
-    update = _make_optimizer(ensemble, optimizer, learning_rate, momentum)
-    if batch_size is not None:
-        batch_size = check_whole("batch_size", batch_size, least=1)
-        if batch_size > num_points:
-            raise ValueError(f"batch_size is {batch_size}; there are only {num_points} points")
+    networks = networks if isinstance(networks, Ensemble) else SingleNetwork(networks)
+    task = Task(
+        inputs=_as_points("inputs", inputs, networks.num_inputs, networks),
+        targets=_as_targets(targets, networks),
+        grids={
+            name: _as_points(f"further_inputs[{name!r}]", values, networks.num_inputs, networks)
+            for name, values in (further_inputs or {}).items()
+        },
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        batch_size=None if batch_size is None else check_whole("batch_size", batch_size, least=1),
+    )
+    num_points = len(task.inputs)
+    if task.targets.shape[1] != num_points:
+        raise ValueError(f"{num_points} inputs for {task.targets.shape[1]} targets")
+    if task.batch_size is not None and task.batch_size > num_points:
+        raise ValueError(f"batch_size is {batch_size}; there are only {num_points} points")
+    if isinstance(networks, SingleNetwork):
+        networks.check_fit(task.inputs, task.targets[0])
+    check_optimizer(optimizer, learning_rate, momentum)
     if loss_tolerance is not None and not loss_tolerance > 0:
         raise ValueError(f"loss_tolerance is {loss_tolerance}; it must be positive")
     num_steps = check_whole("num_steps", num_steps)
@@ -142,45 +153,46 @@ def train(
         raise ValueError("record_at is empty; a run needs at least one record")
     if not np.isin(norm_steps, steps).all():
         raise ValueError(f"spectral_norms_at {norm_steps} has steps that record_at has not")
+    if norm_steps.size and isinstance(networks, SingleNetwork):
+        raise ValueError("spectral_norms_at wants an Ensemble; the layers of a module are unknown")
 
-    num_components = targets_tensor.shape[2:] if np.ndim(targets) > 1 else ()
-    run = _allocate_run(ensemble, steps, norm_steps, num_points, num_components, grids)
-    indices = _draw_batches(ensemble.seeds, num_points, batch_size) if batch_size else None
-    stopped = _StoppedNetworks(ensemble)
-    num_records = 0
-    started = time.perf_counter()
-    with tqdm(total=num_steps, unit="step", desc="training", disable=not progress) as bar:
-        for step in range(num_steps + 1):
-            batch_inputs, batch_targets = inputs_tensor, targets_tensor
-            if indices:
-                batch = next(indices)
-                batch_inputs = inputs_tensor[batch]
-                batch_targets = targets_tensor.take_along_dim(batch[..., None], dim=1)
-            outputs = ensemble(batch_inputs)
-            losses = _compute_losses(outputs, batch_targets)
-            _check_finite(losses, ensemble.seeds, step, learning_rate)
+    num_components = task.targets.shape[2:] if np.ndim(targets) > 1 else ()
+    run = _allocate_run(networks, steps, norm_steps, num_points, num_components, task.grids)
+    stopped_at = np.full(len(networks.seeds), len(steps))
+    groups = share_out(networks, task.batch_size or num_points)
+    learners = [Learner(task, networks, members) for members in groups]
+    step, num_records, longest_span, started = 0, 0, 1, time.perf_counter()
+    with (
+        open_workers(len(learners)) as at_once,
+        tqdm(total=num_steps, unit="step", desc="training", disable=not progress) as bar,
+    ):
+        while True:
             if num_records < len(steps) and step == steps[num_records]:
-                with torch.no_grad():
-                    full_outputs = ensemble(inputs_tensor) if indices else outputs
-                    full_losses = _compute_losses(full_outputs, targets_tensor)
-                    _record(run, num_records, ensemble, full_outputs, full_losses, grids)
-                num_records += 1
+                measure = partial(Learner.measure, with_norms=step in norm_steps)
+                _record(run, num_records, learners, at_once(measure, learners))
                 if loss_tolerance is not None:
-                    stopped.add(full_losses <= loss_tolerance)
-            if step == num_steps or stopped.mask.all():
+                    reached = run.losses[num_records] <= loss_tolerance
+                    stopped_at[reached] = stopped_at[reached].clip(max=num_records)
+                    learners = [rest for learner in learners for rest in learner.without(reached)]
+                num_records += 1
+            if step == num_steps or not learners:
                 break
-            if step % max(1, num_steps // 100) == 0:
-                bar.set_postfix(loss=f"{losses.mean().item():.2e}", refresh=False)
-            update.zero_grad()
-            losses.sum().backward()
-            update.step()
-            stopped.restore()
-            bar.update()
-    return _cut_run(run, num_records, time.perf_counter() - started)
+            following = steps[num_records] if num_records < len(steps) else num_steps
+            span, span_started = min(longest_span, following - step), time.perf_counter()
+            losses = at_once(partial(Learner.advance, num_steps=span), learners)
+            _check_finite(losses, learners, step, learning_rate)
+            step += span
+            bar.set_postfix(loss=f"{np.hstack(losses)[-1].mean():.2e}", refresh=False)
+            bar.update(span)
+            pace = (time.perf_counter() - span_started) / span
+            longest_span = max(1, int(SECONDS_OF_A_SPAN / pace))
+    for learner in learners:
+        learner.give_back()
+    return _finish_run(run, networks, num_records, stopped_at, time.perf_counter() - started)
 
 
 def _allocate_run(
-    ensemble: Ensemble,
+    networks: Ensemble | SingleNetwork,
     steps: np.ndarray,
     norm_steps: np.ndarray,
     num_points: int,
@@ -188,14 +200,14 @@ def _allocate_run(
     grids: Mapping[str, torch.Tensor],
 ) -> TrainingRun:
     """Return a run whose arrays have their final size and no values yet."""
-    dtype = torch.empty(0, dtype=ensemble.weights[0].dtype).numpy().dtype
-    num_networks, num_layers = len(ensemble.seeds), len(ensemble.weights)
+    dtype = torch.empty(0, dtype=networks.dtype).numpy().dtype
+    num_networks, num_layers = len(networks.seeds), networks.num_layers
 
     def make_outputs(length: int) -> np.ndarray:
         return np.empty((len(steps), num_networks, length, *target_shape), dtype)
 
     return TrainingRun(
-        seeds=np.array(ensemble.seeds),
+        seeds=np.array(networks.seeds),
         steps=steps,
         losses=np.empty((len(steps), num_networks), dtype),
         outputs=make_outputs(num_points),
@@ -209,129 +221,95 @@ def _allocate_run(
 def _record(
     run: TrainingRun,
     index: int,
-    ensemble: Ensemble,
-    outputs: torch.Tensor,
-    losses: torch.Tensor,
-    grids: Mapping[str, torch.Tensor],
+    learners: Sequence[Learner],
+    measurements: Sequence[Measurement],
 ) -> None:
     """Fill in record number `index` of a run."""
-    run.losses[index] = losses.cpu()
-    run.outputs[index] = outputs.cpu().reshape(run.outputs.shape[1:])
-    for name, grid in grids.items():
-        recorded = run.further_outputs[name]
-        recorded[index] = ensemble(grid).cpu().reshape(recorded.shape[1:])
-    if run.steps[index] in run.spectral_norm_steps:
-        norm_index = np.searchsorted(run.spectral_norm_steps, run.steps[index])
-        run.spectral_norms[norm_index] = ensemble.compute_spectral_norms()
+    norm_index = np.searchsorted(run.spectral_norm_steps, run.steps[index])
+    for learner, measured in zip(learners, measurements, strict=True):
+        run.losses[index, learner.members] = measured.losses
+        rooms = [(run.outputs, measured.outputs)]
+        rooms += [
+            (run.further_outputs[n], values) for n, values in measured.further_outputs.items()
+        ]
+        for room, values in rooms:
+            room[index, learner.members] = values.reshape(-1, *room.shape[2:])
+        if measured.spectral_norms is not None:
+            run.spectral_norms[norm_index, learner.members] = measured.spectral_norms
 
 
-def _cut_run(run: TrainingRun, num_records: int, seconds: float) -> TrainingRun:
-    """Return the part of a run that was recorded before all networks stopped."""
+def _finish_run(
+    run: TrainingRun,
+    networks: Ensemble | SingleNetwork,
+    num_records: int,
+    stopped_at: np.ndarray,
+    seconds: float,
+) -> TrainingRun:
+    """Return what was recorded, with the last record of networks that stopped repeated."""
     steps = run.steps[:num_records]
     num_norms = np.count_nonzero(run.spectral_norm_steps <= steps[-1])
-    return TrainingRun(
-        seeds=run.seeds,
+    further_outputs = {name: values[:num_records] for name, values in run.further_outputs.items()}
+    finished = replace(
+        run,
         steps=steps,
         losses=run.losses[:num_records],
         outputs=run.outputs[:num_records],
-        further_outputs={
-            name: values[:num_records] for name, values in run.further_outputs.items()
-        },
+        further_outputs=further_outputs,
         spectral_norm_steps=run.spectral_norm_steps[:num_norms],
         spectral_norms=run.spectral_norms[:num_norms],
         seconds=seconds,
     )
-
-
-class _StoppedNetworks:
-    """The networks that have reached the tolerance, and the weights that they keep."""
-
-    def __init__(self, ensemble: Ensemble) -> None:
-        self.parameters = list(ensemble.parameters())
-        self.mask = torch.zeros(len(ensemble.seeds), dtype=torch.bool)
-        self.kept: list[torch.Tensor] = []
-
-    @torch.no_grad()
-    def add(self, reached: torch.Tensor) -> None:
-        """Stop the networks of a mask of shape (S,) at their present weights."""
-        self.mask |= reached.cpu()
-        self.kept = [parameter[self.mask] for parameter in self.parameters]
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Undo the last update of the networks that have stopped."""
-        if self.mask.any():
-            for parameter, kept in zip(self.parameters, self.kept, strict=True):
-                parameter[self.mask] = kept
-
-
-def _compute_losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of each network, shape (S,), from outputs of shape (S, N, O)."""
-    return (outputs - targets).square().mean(dim=(1, 2))
+    for network in np.flatnonzero(stopped_at < num_records):
+        last = stopped_at[network]
+        for values in (finished.losses, finished.outputs, *further_outputs.values()):
+            values[last:, network] = values[last, network]
+        later = finished.spectral_norm_steps > steps[last]
+        if later.any():
+            norms = networks.take([network]).compute_spectral_norms()
+            finished.spectral_norms[later, network] = norms
+    return finished
 
 
 def _check_finite(
-    losses: torch.Tensor, seeds: Sequence[int], step: int, learning_rate: float
+    losses: Sequence[np.ndarray], learners: Sequence[Learner], step: int, learning_rate: float
 ) -> None:
-    finite = losses.isfinite()
-    if not finite.all():
-        seed = seeds[int(finite.int().argmin())]
+    """Raise an error if a loss of the span after `step` is not finite."""
+    seeds = [seed for learner in learners for seed in learner.networks.seeds]
+    diverged = ~np.isfinite(np.hstack(losses))
+    if diverged.any():
+        row = diverged.any(axis=1).argmax()
         raise FloatingPointError(
-            f"the loss of seed {seed} is no longer finite at step {step} with learning_rate "
-            f"{learning_rate:g}; try a smaller one"
+            f"the loss of seed {seeds[diverged[row].argmax()]} is no longer finite at step "
+            f"{step + row + 1} with learning_rate {learning_rate:g}; try a smaller one"
         )
 
 
-def _draw_batches(seeds: Sequence[int], num_points: int, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield index tensors of shape (S, batch_size), epoch after epoch (the last may be shorter)."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    while True:
-        orders = [torch.randperm(num_points, generator=generator) for generator in generators]
-        yield from torch.stack(orders).split(batch_size, dim=1)
-
-
-def _make_optimizer(
-    ensemble: Ensemble, optimizer: str, learning_rate: float, momentum: float
-) -> torch.optim.Optimizer:
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate is {learning_rate}; it must be a positive number")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum is {momentum}; it must be from 0 to below 1")
-    if optimizer == "adam":
-        return torch.optim.Adam(ensemble.parameters(), lr=learning_rate, fused=True)
-    if optimizer == "gradient_descent":
-        return torch.optim.SGD(ensemble.parameters(), lr=learning_rate)
-    if optimizer == "momentum":
-        return torch.optim.SGD(ensemble.parameters(), lr=learning_rate, momentum=momentum)
-    raise ValueError(f"optimizer {optimizer!r} is not one of {', '.join(OPTIMIZERS)}")
-
-
-def _as_targets(targets: np.ndarray, ensemble: Ensemble) -> torch.Tensor:
+def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torch.Tensor:
     """Turn targets into a tensor of shape (S, N, num_outputs), or (1, ...) if they are shared."""
     if np.ndim(targets) < 3:
-        return _as_points("targets", targets, ensemble.num_outputs, ensemble)[None]
-    if len(targets) != len(ensemble.seeds):
-        raise ValueError(f"{len(targets)} sets of targets for {len(ensemble.seeds)} networks")
+        return _as_points("targets", targets, networks.num_outputs, networks)[None]
+    if len(targets) != len(networks.seeds):
+        raise ValueError(f"{len(targets)} sets of targets for {len(networks.seeds)} networks")
     sets = [
-        _as_points(f"targets[{index}]", each, ensemble.num_outputs, ensemble)
+        _as_points(f"targets[{index}]", each, networks.num_outputs, networks)
         for index, each in enumerate(targets)
     ]
     return torch.stack(sets)
 
 
 def _as_points(
-    name: str, values: np.ndarray, num_components: int, ensemble: Ensemble
+    name: str, values: np.ndarray, num_components: int | None, networks: Ensemble | SingleNetwork
 ) -> torch.Tensor:
-    """Turn (N,) or (N, num_components) values into a tensor like the ensemble's weights."""
+    """Turn (N,) or (N, num_components) values into a tensor like the networks' weights."""
     array = np.asarray(values, dtype=float)
     points = array[:, None] if array.ndim == 1 else array
+    num_components = num_components or points.shape[-1]
     if points.ndim != 2 or len(points) == 0 or points.shape[1] != num_components:
         wanted = f"(N, {num_components})" + (" or (N,)" if num_components == 1 else "")
         raise ValueError(f"{name} has shape {array.shape}; it must be {wanted} with N of 1 or more")
     if not np.isfinite(points).all():
         raise ValueError(f"{name} holds values that are not finite")
-    like = ensemble.weights[0]
-    return torch.as_tensor(points).to(like.device, like.dtype)
+    return torch.as_tensor(points).to(networks.device, networks.dtype)
 
 
 def _check_steps(name: str, steps: Sequence[int], num_steps: int) -> np.ndarray:

@@ -1,9 +1,19 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fprin_utils as fp
+from fprin_utils.learners import Learner, Task
 
+PLAIN_OPTIMIZERS = {
+    "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
+    "gradient_descent": lambda parameters: torch.optim.SGD(parameters, lr=1e-2),
+    "momentum": lambda parameters: torch.optim.SGD(parameters, lr=1e-2, momentum=0.9),
+}
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
 
@@ -30,21 +40,14 @@ def make_plain_network(ensemble, network):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
-@pytest.mark.parametrize(
-    ("optimizer", "make_plain"),
-    [
-        ("adam", lambda p: torch.optim.Adam(p, lr=1e-2)),
-        ("gradient_descent", lambda p: torch.optim.SGD(p, lr=1e-2)),
-        ("momentum", lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9)),
-    ],
-)
-def test_trajectory_is_that_of_a_plain_loop(activation, optimizer, make_plain):
+@pytest.mark.parametrize("optimizer", PLAIN_OPTIMIZERS)
+def test_trajectory_is_that_of_a_plain_loop(activation, optimizer):
     ensemble = make_ensemble(activation=activation)
     plain_networks = [make_plain_network(ensemble, network) for network in range(3)]
     run = train(ensemble, optimizer=optimizer, record_at=range(31))
     inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
     for network, plain in enumerate(plain_networks):
-        plain_optimizer = make_plain(plain.parameters())
+        plain_optimizer = PLAIN_OPTIMIZERS[optimizer](plain.parameters())
         for step in range(31):
             outputs = plain(inputs)
             loss = torch.nn.functional.mse_loss(outputs, targets)
@@ -87,7 +90,8 @@ def test_each_network_may_have_targets_of_its_own(batch_size):
         alone = train(make_ensemble(seeds=[network]), targets=targets[network], **settings)
         learnt = together.outputs[:, network, :, 0]
         np.testing.assert_allclose(learnt, alone.outputs[:, 0], rtol=1e-9, atol=1e-11)
-        np.testing.assert_array_equal(together.further_outputs["same"][:, network, :, 0], learnt)
+        on_grid = together.further_outputs["same"][:, network, :, 0]
+        np.testing.assert_allclose(on_grid, learnt, rtol=1e-12, atol=1e-13)
     shared = train(make_ensemble(), targets=np.stack([TARGET] * 3)[..., None], **settings)
     np.testing.assert_array_equal(shared.losses, train(make_ensemble(), **settings).losses)
 
@@ -98,14 +102,110 @@ def test_a_mini_batch_of_all_points_is_the_full_batch():
 
 
 def test_mini_batches_go_through_all_points_before_they_repeat():
-    from fprin_utils.training import _draw_batches
-
-    batches = _draw_batches([3, 5], num_points=10, batch_size=4)
-    epochs = [torch.cat([next(batches) for _ in range(3)], dim=1) for _ in range(2)]
+    task = make_task(batch_size=4, num_points=10)
+    learner = Learner(task, make_ensemble(seeds=[3, 5]), slice(0, 2))
+    epochs = []
+    for _ in range(2):
+        batches = []
+        for _ in range(3):
+            batches.append(learner._draw_batch()[..., 0])
+            learner.optimizer.num_updates += 1
+        epochs.append(torch.cat(batches, dim=1))
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch, axis=1), np.tile(np.arange(10), (2, 1)))
     assert not torch.equal(epochs[0], epochs[1])
     assert not torch.equal(epochs[0][0], epochs[0][1])
+
+
+def make_task(batch_size, num_points):
+    points = torch.linspace(0, 1, num_points, dtype=torch.float64)[:, None]
+    return Task(
+        inputs=points,
+        targets=points[None],
+        grids={},
+        optimizer="adam",
+        learning_rate=1e-2,
+        momentum=0.9,
+        batch_size=batch_size,
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    widths=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    num_networks=st.integers(1, 7),
+    num_points=st.integers(1, 40),
+    activation=st.sampled_from(["tanh", "relu", "sigmoid"]),
+    optimizer=st.sampled_from(list(PLAIN_OPTIMIZERS)),
+    num_threads=st.integers(1, 3),
+    group=st.sampled_from([1, 10_000, 10**9]),
+)
+def test_any_training_is_that_of_a_plain_loop(
+    widths, num_networks, num_points, activation, optimizer, num_threads, group
+):
+    ensemble = make_ensemble(
+        seeds=range(num_networks), widths=widths, activation=activation, init_std=0.3
+    )
+    plain_networks = [make_plain_network(ensemble, network) for network in range(num_networks)]
+    grid = np.linspace(-1, 1, num_points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fprin_utils.learners.BYTES_OF_A_GROUP", group)
+        earlier = torch.get_num_threads()
+        torch.set_num_threads(num_threads)
+        run = train(ensemble, grid, np.sin(3 * grid), num_steps=8, optimizer=optimizer)
+        assert torch.get_num_threads() == num_threads
+        torch.set_num_threads(earlier)
+    inputs = torch.tensor(grid)[:, None]
+    for network, plain in enumerate(plain_networks):
+        losses = train_plainly(plain, PLAIN_OPTIMIZERS[optimizer], inputs, torch.sin(3 * inputs), 8)
+        np.testing.assert_allclose(run.losses[-1, network], losses[-1], rtol=1e-8, atol=1e-14)
+        trained = make_plain_network(ensemble, network)
+        for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+def train_plainly(network, make_optimizer, inputs, targets, num_steps):
+    optimizer, losses = make_optimizer(network.parameters()), []
+    for step in range(num_steps + 1):
+        loss = torch.nn.functional.mse_loss(network(inputs), targets)
+        losses.append(loss.item())
+        if step < num_steps:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return losses
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "gradient_descent", "momentum"])
+def test_a_module_of_ones_own_trains_by_the_same_call(optimizer):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
+    plain, inputs = copy.deepcopy(module), torch.tensor(GRID, dtype=torch.float32)[:, None]
+    run = train(module, optimizer=optimizer, record_at=range(31), further_inputs={"fine": GRID / 2})
+    targets = torch.tensor(TARGET, dtype=torch.float32)[:, None]
+    losses = train_plainly(plain, PLAIN_OPTIMIZERS[optimizer], inputs, targets, 30)
+    assert run.losses.shape == (31, 1)
+    assert run.further_outputs["fine"].shape == (31, 1, 24)
+    np.testing.assert_allclose(run.losses[:, 0], losses, rtol=1e-5)
+    np.testing.assert_allclose(run.outputs[-1, 0], plain(inputs)[:, 0].detach(), atol=1e-5)
+    stopped = train(copy.deepcopy(plain), loss_tolerance=1e3)
+    assert len(stopped.steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "message"),
+    [
+        (torch.nn.Tanh(), {}, r"networks is Tanh\(\); it must be an Ensemble or a torch.nn.Module"),
+        ("network", {}, "networks is 'network'"),
+        (torch.nn.Linear(1, 1), {"spectral_norms_at": [0]}, "spectral_norms_at wants an Ensemble"),
+        (torch.nn.Linear(1, 2), {}, r"outputs of shape \(24, 2\) for targets of shape \(24, 1\)"),
+        (torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Flatten(0)), {}, r"shape \(24,\)"),
+        (torch.nn.Linear(2, 1), {}, "the network does not take inputs of shape"),
+    ],
+)
+def test_a_module_that_does_not_fit_is_named(module, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(module, **settings)
 
 
 def test_records_have_the_stated_shapes_and_steps():
