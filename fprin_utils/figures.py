@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from fprin_utils.checks import check_device, check_whole
 from fprin_utils.claims import Claim
+from fprin_utils.storage import write_whole
 
 PROFILES = ("smoke", "quick", "paper")
 DEFAULT_PROFILE = "quick"
@@ -236,22 +237,6 @@ def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> 
     for ending, content in contents.items():
         write_whole(settings.output_dir / f"{settings.notebook}.{ending}", content)
     return settings.output_dir / f"{settings.notebook}.png"
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file aside and rename it, so that a reader never meets half of one.
-
-    Args:
-        path: The file, replaced if it exists.
-        content: What it is to hold; text is encoded as UTF-8.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
-    try:
-        aside.write_bytes(data)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def measure_peak_memory() -> int:

@@ -83,7 +83,7 @@ class Learner:
         self.task, self.all_networks = task, networks
         self.networks = networks.take(members)
         self.members = np.arange(len(networks.seeds))[members]
-        self.shares_memory = isinstance(members, slice)
+        self.shares_memory = isinstance(members, slice) or isinstance(networks, SingleNetwork)
         if isinstance(networks, SingleNetwork):
             self.passes = AutomaticDifferentiation(networks.module)
         else:
@@ -103,16 +103,15 @@ class Learner:
             (num_steps, G).
         """
         self._evaluate()
-        norms = self.residuals.new_empty(num_steps, len(self.members))
-        num_values = self.residuals[0].numel()
-        for step in range(num_steps):
+        losses = []
+        for _ in range(num_steps):
             # The loss is the mean square of the residuals; this is its derivative by the outputs.
-            self.passes.backward(self.residuals.mul_(2 / num_values))
+            self.passes.backward(self.residuals.mul_(2 / self.residuals[0].numel()))
             self.optimizer.update()
             self.residuals = None
             self._evaluate()
-            torch.linalg.vector_norm(self.residuals, dim=(1, 2), out=norms[step])
-        return norms.square().div(num_values).cpu().numpy()
+            losses.append(_compute_losses(self.residuals))
+        return torch.stack(losses).cpu().numpy()
 
     @torch.no_grad()
     def measure(self, *, with_norms: bool) -> Measurement:
@@ -121,7 +120,7 @@ class Learner:
         outputs = self.networks(self.task.inputs) if self.task.batch_size else self.outputs
         grids = self.task.grids.items()
         return Measurement(
-            losses=(outputs - self.targets).square().mean(dim=(1, 2)).cpu().numpy(),
+            losses=_compute_losses(outputs - self.targets).cpu().numpy(),
             outputs=outputs.cpu().numpy(),
             further_outputs={name: self.networks(grid).cpu().numpy() for name, grid in grids},
             spectral_norms=self.networks.compute_spectral_norms() if with_norms else None,
@@ -151,6 +150,34 @@ class Learner:
         rest.optimizer.take_over(self.optimizer, goes_on)
         return [rest]
 
+    def pack(self) -> dict[str, np.ndarray]:
+        """Return what it takes to go on later, beside the weights of all networks."""
+        packed = {"members": self.members, "shares_memory": np.array(self.shares_memory)}
+        for name, moments in self.optimizer.moments.items():
+            for place, moment in enumerate(moments):
+                packed[f"{name}/{place}"] = moment.cpu().numpy()
+        return packed
+
+    @classmethod
+    def unpack(
+        cls,
+        task: Task,
+        networks: Ensemble | SingleNetwork,
+        packed: Mapping[str, np.ndarray],
+        num_updates: int,
+    ) -> Learner:
+        """Return the learner that goes on after so many updates from what `pack` returned."""
+        members = packed["members"]
+        if packed["shares_memory"]:
+            # Sums may come out otherwise in memory that is laid out otherwise.
+            members = slice(int(members[0]), int(members[-1]) + 1)
+        learner = cls(task, networks, members)
+        learner.optimizer.num_updates = num_updates
+        for name, moments in learner.optimizer.moments.items():
+            for place, moment in enumerate(moments):
+                moment.copy_(torch.as_tensor(packed[f"{name}/{place}"]))
+        return learner
+
     def _evaluate(self) -> None:
         """Compute outputs and residuals for the present step, unless they are known."""
         if self.residuals is None:
@@ -177,6 +204,11 @@ class Learner:
             self.orders = torch.as_tensor(orders, device=self.inputs.device)[..., None]
         start = place * self.task.batch_size
         return self.orders[:, start : start + self.task.batch_size]
+
+
+def _compute_losses(residuals: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of each network, shape (G,), from residuals of shape (G, B, O)."""
+    return residuals.square().mean(dim=(1, 2))
 
 
 def share_out(networks: Ensemble | SingleNetwork, num_points: int) -> list[slice]:
@@ -220,7 +252,7 @@ def open_workers(num_jobs: int) -> Iterator[Callable[[Callable, Sequence], list]
         A function that calls another with each item of a list, and returns the results.
     """
     num_threads = torch.get_num_threads()
-    num_workers = min(num_threads, num_jobs)
+    num_workers = max(1, min(num_threads, num_jobs))
     torch.set_num_threads(num_threads // num_workers)
     pool = ThreadPoolExecutor(num_workers, initializer=torch.set_flush_denormal, initargs=(True,))
     try:

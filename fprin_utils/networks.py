@@ -141,6 +141,11 @@ class Ensemble(torch.nn.Module):
             hidden = activate(torch.baddbmm(bias, hidden, weight))
         return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
+    def describe(self) -> str:
+        """Return sizes, activation and number type in a few words."""
+        sizes = [self.num_inputs, *(weight.shape[2] for weight in self.weights)]
+        return f"{self.activation} {'-'.join(map(str, sizes))} {self.dtype}"
+
     def take(self, members: slice | Sequence[int]) -> Ensemble:
         """Return some of the networks as an ensemble of their own.
 
@@ -233,6 +238,10 @@ class SingleNetwork:
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Go through the parameters."""
         return self.module.parameters()
+
+    def describe(self) -> str:
+        """Return what the module says of itself."""
+        return f"{self.module!r} {self.dtype}"
 
     def take(self, _: slice | Sequence[int]) -> SingleNetwork:
         """Return itself, its only member."""

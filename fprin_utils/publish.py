@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fprin_utils.claims import SENTENCES, describe_effect, summarise_verdicts
-from fprin_utils.figures import FIGURES, write_whole
+from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
+from fprin_utils.storage import write_whole
 
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 

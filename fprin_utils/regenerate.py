@@ -29,7 +29,8 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from tqdm import tqdm
 
-from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES, write_whole
+from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES
+from fprin_utils.storage import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"

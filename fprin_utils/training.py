@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from fprin_utils.checks import check_whole
 from fprin_utils.learners import Learner, Measurement, Task, open_workers, share_out
 from fprin_utils.networks import Ensemble, SingleNetwork
 from fprin_utils.optimizers import check_optimizer
+from fprin_utils.storage import Checkpoint, compute_digest
 
 # How long workers run before progress is shown and an interruption is heard.
 SECONDS_OF_A_SPAN = 0.5
@@ -86,6 +89,8 @@ def train(
     spectral_norms_at: Sequence[int] = (),
     loss_tolerance: float | None = None,
     progress: bool = True,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> TrainingRun:
     """Train every network of an ensemble on the same data, in lockstep, and record it.
 
@@ -114,12 +119,17 @@ def train(
             keeps the weights of that step, and later records repeat it. Training ends when all
             networks have stopped.
         progress: Whether to show a progress bar with step, loss and rate.
+        checkpoint: File (npz) in which the state of the training is saved now and then, and at its
+            end. If it exists, the training goes on from there, on the same machine to the same
+            bits as if it had never stopped.
+        checkpoint_seconds: Least time between two saves.
 
     Returns:
         The recorded run.
 
     Raises:
-        ValueError: If an argument is outside what is listed above.
+        ValueError: If an argument is outside what is listed above, or the checkpoint is damaged or
+            that of another training.
         FloatingPointError: Where a loss stops being finite; names step, seed and learning rate.
     """
     networks = networks if isinstance(networks, Ensemble) else SingleNetwork(networks)
@@ -158,37 +168,194 @@ def train(
 
     num_components = task.targets.shape[2:] if np.ndim(targets) > 1 else ()
     run = _allocate_run(networks, steps, norm_steps, num_points, num_components, task.grids)
-    stopped_at = np.full(len(networks.seeds), len(steps))
-    groups = share_out(networks, task.batch_size or num_points)
-    learners = [Learner(task, networks, members) for members in groups]
-    step, num_records, longest_span, started = 0, 0, 1, time.perf_counter()
+    state = _State(task, networks, run)
+    saved = None
+    if checkpoint is not None:
+        settings = _describe(task, networks, run, num_steps, loss_tolerance)
+        saved = Checkpoint(checkpoint, settings, checkpoint_seconds)
+        state.unpack(saved.load())
+    longest_span, started = 1, time.perf_counter() - state.seconds
     with (
-        open_workers(len(learners)) as at_once,
-        tqdm(total=num_steps, unit="step", desc="training", disable=not progress) as bar,
+        open_workers(len(state.learners)) as at_once,
+        tqdm(
+            total=num_steps,
+            initial=state.step,
+            unit="step",
+            desc="training",
+            disable=not progress,
+        ) as bar,
     ):
         while True:
-            if num_records < len(steps) and step == steps[num_records]:
-                measure = partial(Learner.measure, with_norms=step in norm_steps)
-                _record(run, num_records, learners, at_once(measure, learners))
-                if loss_tolerance is not None:
-                    reached = run.losses[num_records] <= loss_tolerance
-                    stopped_at[reached] = stopped_at[reached].clip(max=num_records)
-                    learners = [rest for learner in learners for rest in learner.without(reached)]
-                num_records += 1
-            if step == num_steps or not learners:
+            if state.next_record == state.step:
+                measure = partial(Learner.measure, with_norms=state.step in norm_steps)
+                state.record(at_once(measure, state.learners), loss_tolerance)
+            state.seconds = time.perf_counter() - started
+            is_over = state.step == num_steps or not state.learners
+            if saved and (is_over or saved.is_due()):
+                saved.save(state.pack())
+            if is_over:
                 break
-            following = steps[num_records] if num_records < len(steps) else num_steps
-            span, span_started = min(longest_span, following - step), time.perf_counter()
-            losses = at_once(partial(Learner.advance, num_steps=span), learners)
-            _check_finite(losses, learners, step, learning_rate)
-            step += span
+            span, span_started = longest_span, time.perf_counter()
+            span = min(span, (state.next_record or num_steps) - state.step)
+            losses = at_once(partial(Learner.advance, num_steps=span), state.learners)
+            _check_finite(losses, state, learning_rate)
+            state.step += span
             bar.set_postfix(loss=f"{np.hstack(losses)[-1].mean():.2e}", refresh=False)
             bar.update(span)
             pace = (time.perf_counter() - span_started) / span
             longest_span = max(1, int(SECONDS_OF_A_SPAN / pace))
-    for learner in learners:
-        learner.give_back()
-    return _finish_run(run, networks, num_records, stopped_at, time.perf_counter() - started)
+    return state.finish()
+
+
+class _State:
+    """How far a training has come.
+
+    Attributes:
+        learners: The networks that go on, in groups.
+        step: Updates so far.
+        num_records: Records so far.
+        stopped_at: For each network, the record at which it stopped, shape (S,); the number of all
+            records if it has not.
+        seconds: Wall-clock time so far.
+    """
+
+    def __init__(self, task: Task, networks: Ensemble | SingleNetwork, run: TrainingRun) -> None:
+        self.task, self.networks, self.run = task, networks, run
+        groups = share_out(networks, task.batch_size or len(task.inputs))
+        self.learners = [Learner(task, networks, members) for members in groups]
+        self.step, self.num_records, self.seconds = 0, 0, 0.0
+        self.stopped_at = np.full(len(networks.seeds), len(run.steps))
+
+    @property
+    def next_record(self) -> int | None:
+        """The step of the next record, None after the last."""
+        steps = self.run.steps
+        return int(steps[self.num_records]) if self.num_records < len(steps) else None
+
+    def record(self, measurements: Sequence[Measurement], loss_tolerance: float | None) -> None:
+        """Fill in the next record of the run, and stop the networks that have arrived."""
+        run, index = self.run, self.num_records
+        norm_index = np.searchsorted(run.spectral_norm_steps, self.step)
+        for learner, measured in zip(self.learners, measurements, strict=True):
+            run.losses[index, learner.members] = measured.losses
+            rooms = [(run.outputs, measured.outputs)]
+            for name, values in measured.further_outputs.items():
+                rooms.append((run.further_outputs[name], values))
+            for room, values in rooms:
+                room[index, learner.members] = values.reshape(-1, *room.shape[2:])
+            if measured.spectral_norms is not None:
+                run.spectral_norms[norm_index, learner.members] = measured.spectral_norms
+        if loss_tolerance is not None:
+            reached = (run.losses[index] <= loss_tolerance) & (self.stopped_at > index)
+            self.stopped_at[reached] = index
+            self.learners = [r for learner in self.learners for r in learner.without(reached)]
+        self.num_records += 1
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Return all that it takes to go on later, as arrays."""
+        for learner in self.learners:
+            learner.give_back()
+        packed = {name: np.array(getattr(self, name)) for name in _COUNTERS}
+        packed["stopped_at"] = self.stopped_at
+        for place, parameter in enumerate(self.networks.parameters()):
+            packed[f"weights/{place}"] = parameter.detach().cpu().numpy()
+        for number, learner in enumerate(self.learners):
+            for name, values in learner.pack().items():
+                packed[f"group/{number}/{name}"] = values
+        for name, values in _list_records(self.run).items():
+            packed[f"run/{name}"] = values[: self.num_records]
+        packed["run/spectral_norms"] = self.run.spectral_norms[: self._count_norms()]
+        return packed
+
+    def unpack(self, packed: Mapping[str, np.ndarray] | None) -> None:
+        """Go on from what `pack` returned; stay at the start if there is nothing."""
+        if packed is None:
+            return
+        for name in _COUNTERS:
+            setattr(self, name, packed[name].item())
+        self.stopped_at = packed["stopped_at"]
+        with torch.no_grad():
+            for place, parameter in enumerate(self.networks.parameters()):
+                parameter.copy_(torch.as_tensor(packed[f"weights/{place}"]))
+        groups: dict[int, dict[str, np.ndarray]] = {}
+        for key, values in packed.items():
+            if key.startswith("group/"):
+                _, number, name = key.split("/", 2)
+                groups.setdefault(int(number), {})[name] = values
+        self.learners = [
+            Learner.unpack(self.task, self.networks, group, self.step) for group in groups.values()
+        ]
+        for name, values in _list_records(self.run).items():
+            values[: self.num_records] = packed[f"run/{name}"]
+        self.run.spectral_norms[: self._count_norms()] = packed["run/spectral_norms"]
+
+    def finish(self) -> TrainingRun:
+        """Return what was recorded, with the last record of networks that stopped repeated."""
+        for learner in self.learners:
+            learner.give_back()
+        run, num_norms = self.run, self._count_norms()
+        steps, norm_steps = run.steps[: self.num_records], run.spectral_norm_steps[:num_norms]
+        for network in np.flatnonzero(self.stopped_at < self.num_records):
+            last = self.stopped_at[network]
+            for values in _list_records(run).values():
+                values[last:, network] = values[last, network]
+            later = np.flatnonzero(norm_steps > steps[last])
+            if later.size:
+                norms = self.networks.take([network]).compute_spectral_norms()
+                run.spectral_norms[later, network] = norms
+        further_outputs = run.further_outputs.items()
+        return replace(
+            run,
+            steps=steps,
+            losses=run.losses[: self.num_records],
+            outputs=run.outputs[: self.num_records],
+            further_outputs={name: values[: self.num_records] for name, values in further_outputs},
+            spectral_norm_steps=norm_steps,
+            spectral_norms=run.spectral_norms[:num_norms],
+            seconds=self.seconds,
+        )
+
+    def _count_norms(self) -> int:
+        """Return how many of the spectral norms have been recorded."""
+        steps = self.run.steps[: self.num_records]
+        return np.count_nonzero(np.isin(self.run.spectral_norm_steps, steps))
+
+
+_COUNTERS = ("step", "num_records", "seconds")
+
+
+def _list_records(run: TrainingRun) -> dict[str, np.ndarray]:
+    """Return the arrays of a run that have a row for each record, by name."""
+    further = {f"further_outputs/{name}": v for name, v in run.further_outputs.items()}
+    return {"losses": run.losses, "outputs": run.outputs} | further
+
+
+def _describe(
+    task: Task,
+    networks: Ensemble | SingleNetwork,
+    run: TrainingRun,
+    num_steps: int,
+    loss_tolerance: float | None,
+) -> dict[str, Any]:
+    """Return everything on which a training depends, arrays as digests."""
+    weights = [parameter.detach().cpu().numpy() for parameter in networks.parameters()]
+    further_inputs = {name: compute_digest(grid.cpu().numpy()) for name, grid in task.grids.items()}
+    return {
+        "network": networks.describe(),
+        "seeds": list(map(int, networks.seeds)),
+        "initial weights": compute_digest(*weights),
+        "inputs": compute_digest(task.inputs.cpu().numpy()),
+        "targets": compute_digest(task.targets.cpu().numpy()),
+        "further_inputs": further_inputs,
+        "num_steps": num_steps,
+        "record_at": compute_digest(run.steps),
+        "spectral_norms_at": compute_digest(run.spectral_norm_steps),
+        "optimizer": task.optimizer,
+        "learning_rate": task.learning_rate,
+        "momentum": task.momentum,
+        "batch_size": task.batch_size,
+        "loss_tolerance": loss_tolerance,
+    }
 
 
 def _allocate_run(
@@ -218,69 +385,15 @@ def _allocate_run(
     )
 
 
-def _record(
-    run: TrainingRun,
-    index: int,
-    learners: Sequence[Learner],
-    measurements: Sequence[Measurement],
-) -> None:
-    """Fill in record number `index` of a run."""
-    norm_index = np.searchsorted(run.spectral_norm_steps, run.steps[index])
-    for learner, measured in zip(learners, measurements, strict=True):
-        run.losses[index, learner.members] = measured.losses
-        rooms = [(run.outputs, measured.outputs)]
-        rooms += [
-            (run.further_outputs[n], values) for n, values in measured.further_outputs.items()
-        ]
-        for room, values in rooms:
-            room[index, learner.members] = values.reshape(-1, *room.shape[2:])
-        if measured.spectral_norms is not None:
-            run.spectral_norms[norm_index, learner.members] = measured.spectral_norms
-
-
-def _finish_run(
-    run: TrainingRun,
-    networks: Ensemble | SingleNetwork,
-    num_records: int,
-    stopped_at: np.ndarray,
-    seconds: float,
-) -> TrainingRun:
-    """Return what was recorded, with the last record of networks that stopped repeated."""
-    steps = run.steps[:num_records]
-    num_norms = np.count_nonzero(run.spectral_norm_steps <= steps[-1])
-    further_outputs = {name: values[:num_records] for name, values in run.further_outputs.items()}
-    finished = replace(
-        run,
-        steps=steps,
-        losses=run.losses[:num_records],
-        outputs=run.outputs[:num_records],
-        further_outputs=further_outputs,
-        spectral_norm_steps=run.spectral_norm_steps[:num_norms],
-        spectral_norms=run.spectral_norms[:num_norms],
-        seconds=seconds,
-    )
-    for network in np.flatnonzero(stopped_at < num_records):
-        last = stopped_at[network]
-        for values in (finished.losses, finished.outputs, *further_outputs.values()):
-            values[last:, network] = values[last, network]
-        later = finished.spectral_norm_steps > steps[last]
-        if later.any():
-            norms = networks.take([network]).compute_spectral_norms()
-            finished.spectral_norms[later, network] = norms
-    return finished
-
-
-def _check_finite(
-    losses: Sequence[np.ndarray], learners: Sequence[Learner], step: int, learning_rate: float
-) -> None:
-    """Raise an error if a loss of the span after `step` is not finite."""
-    seeds = [seed for learner in learners for seed in learner.networks.seeds]
+def _check_finite(losses: Sequence[np.ndarray], state: _State, learning_rate: float) -> None:
+    """Raise an error if a loss of the span after the present step is not finite."""
+    seeds = [seed for learner in state.learners for seed in learner.networks.seeds]
     diverged = ~np.isfinite(np.hstack(losses))
     if diverged.any():
         row = diverged.any(axis=1).argmax()
         raise FloatingPointError(
             f"the loss of seed {seeds[diverged[row].argmax()]} is no longer finite at step "
-            f"{step + row + 1} with learning_rate {learning_rate:g}; try a smaller one"
+            f"{state.step + row + 1} with learning_rate {learning_rate:g}; try a smaller one"
         )
 
 

@@ -117,6 +117,36 @@ def test_mini_batches_go_through_all_points_before_they_repeat():
     assert not torch.equal(epochs[0][0], epochs[0][1])
 
 
+@pytest.mark.parametrize("batch_size", [5, 7, 24])
+def test_mini_batches_give_the_same_however_a_training_is_watched(batch_size):
+    runs = []
+    for record_at in (range(31), [0, 30]):
+        ensemble = make_ensemble()
+        run = train(ensemble, batch_size=batch_size, record_at=record_at)
+        runs.append((run, ensemble))
+    (often, one), (seldom, other) = runs
+    np.testing.assert_array_equal(often.losses[[0, -1]], seldom.losses)
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_mini_batches_take_the_mean_over_their_own_points():
+    ensemble = make_ensemble(seeds=[3])
+    plain = make_plain_network(ensemble, 0)
+    train(ensemble, batch_size=7, num_steps=8)
+    optimizer = PLAIN_OPTIMIZERS["adam"](plain.parameters())
+    inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
+    for epoch in range(2):
+        order = torch.as_tensor(np.random.default_rng([3, epoch]).permutation(len(GRID)))
+        for batch in order.split(7):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(plain(inputs[batch]), targets[batch]).backward()
+            optimizer.step()
+    trained = make_plain_network(ensemble, 0)
+    for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
 def make_task(batch_size, num_points):
     points = torch.linspace(0, 1, num_points, dtype=torch.float64)[:, None]
     return Task(

@@ -1,0 +1,1 @@
+"""Speed of the engine beside what one would otherwise write; run by `python -m benchmarks`."""

@@ -1,0 +1,144 @@
+"""What lies on the disk: files that appear whole or not at all, and checkpoints of a training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+CHECKPOINT_KIND = "fprin_utils checkpoint 1"
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write that appears, or replaces an earlier one, when it is complete.
+
+    Args:
+        path: The file. If writing fails it stays as it was.
+
+    Yields:
+        The file to write to, in binary.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file aside and rename it, so that a reader never meets half of one.
+
+    Args:
+        path: The file, replaced if it exists.
+        content: What it is to hold; text is encoded as UTF-8.
+    """
+    with open_whole(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def compute_digest(*arrays: np.ndarray) -> str:
+    """Return a short text that tells arrays of other values, shapes or types apart."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+class Checkpoint:
+    """A file that holds how far a training has come, and of which settings it is.
+
+    The file is an npz archive without pickled objects.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any], seconds: float) -> None:
+        """Name the file.
+
+        Args:
+            path: The file; its folder is made when it is written.
+            settings: Everything on which the training depends, as JSON can hold it; digests stand
+                for arrays.
+            seconds: Least time between two saves.
+
+        Raises:
+            ValueError: If the time is negative.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"checkpoint_seconds is {seconds}; it must be 0 or more")
+        self.path, self.seconds, self.saved = Path(path), seconds, time.monotonic()
+        self.settings = json.loads(json.dumps(settings))
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Read the file.
+
+        Returns:
+            The arrays that were saved last; None if there is no file.
+
+        Raises:
+            ValueError: If the file is damaged, is something else, or of other settings.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            kind, settings = str(arrays.pop("kind")), json.loads(str(arrays.pop("settings")))
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._make_error(error) from error
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise self._make_error(error) from error
+        if kind != CHECKPOINT_KIND:
+            raise self._make_error(f"its kind is {kind!r}")
+        names = self.settings | settings
+        others = [
+            _tell_apart(name, settings.get(name), self.settings.get(name))
+            for name in names
+            if settings.get(name) != self.settings.get(name)
+        ]
+        if others:
+            raise ValueError(
+                f"{self.path} is a checkpoint of another training ({'; '.join(others)}); remove it "
+                "to start anew, or name another file"
+            )
+        return arrays
+
+    def is_due(self) -> bool:
+        """Tell whether the last save, or the start, is long enough ago."""
+        return time.monotonic() - self.saved >= self.seconds
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the file in one piece."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open_whole(self.path) as file:
+            np.savez(file, kind=CHECKPOINT_KIND, settings=json.dumps(self.settings), **arrays)
+        # What an earlier process was killed over.
+        for stale in self.path.parent.glob(f".{self.path.name}.*.aside"):
+            stale.unlink(missing_ok=True)
+        self.saved = time.monotonic()
+
+    def _make_error(self, reason: object) -> ValueError:
+        return ValueError(
+            f"{self.path} is damaged, or no checkpoint of a training ({reason}); remove it to "
+            "start anew, or name another file"
+        )
+
+
+def _tell_apart(name: str, theirs: Any, ours: Any) -> str:
+    is_digest = any(str(value).startswith("sha256:") for value in (theirs, ours))
+    if is_digest or isinstance(theirs, dict) or isinstance(ours, dict):
+        return f"{name}: others"
+    return f"{name}: {theirs!r} there, {ours!r} here"

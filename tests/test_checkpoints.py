@@ -1,0 +1,239 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import fprin_utils as fp
+from fprin_utils.storage import Checkpoint, open_whole
+
+GRID = fp.make_grid(24)
+TARGET = fp.make_sinusoids(GRID, [1, 3])
+# A training that takes some seconds: one network stops early, spectral norms are recorded.
+SCRIPT = """
+import sys
+import numpy as np, torch
+import fprin_utils as fp
+from fprin_utils import storage
+path, seconds, batch_size = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]) or None
+torch.set_num_threads(2)
+if len(sys.argv) > 4:
+    # Every write into the archive takes its time, so that a kill is likely to hit a save.
+    import time, zipfile
+    write = zipfile.ZipFile.open
+    zipfile.ZipFile.open = lambda *a, **k: (time.sleep(0.02), write(*a, **k))[1]
+grid = fp.make_grid(24)
+networks = fp.Ensemble([30, 30], seeds=[0, 1, 2, 3, 4], init_std=0.5)
+print("ready", flush=True)
+run = fp.train(
+    networks, grid, fp.make_sinusoids(grid, [1, 3]), num_steps=6000, learning_rate=2e-3,
+    batch_size=batch_size, record_at=fp.make_steps(6000, 60), spectral_norms_at=[0, 6000],
+    further_inputs={"fine": fp.make_grid(50)}, loss_tolerance=1e-4 if batch_size is None else None,
+    checkpoint=path, checkpoint_seconds=seconds, progress=False,
+)
+weights = {f"w{i}": p.detach().numpy() for i, p in enumerate(networks.parameters())}
+np.savez(
+    path + ".result.npz", losses=run.losses, outputs=run.outputs, steps=run.steps,
+    fine=run.further_outputs["fine"], norms=run.spectral_norms, **weights,
+)
+"""
+
+
+def run_script(path, *, batch_size=0, seconds=0.0, kill_after=None, slow=False):
+    command = [sys.executable, "-c", SCRIPT, str(path), str(seconds), str(batch_size)]
+    command += ["slow"] * slow
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        if kill_after is not None:
+            time.sleep(kill_after)
+            process.send_signal(signal.SIGKILL)
+    if kill_after is not None:
+        assert process.returncode in (0, -signal.SIGKILL)
+        return process.returncode
+    assert process.returncode == 0
+    with np.load(f"{path}.result.npz") as result:
+        return dict(result)
+
+
+@pytest.mark.parametrize("batch_size", [0, 7])
+def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, batch_size):
+    never_stopped = run_script(tmp_path / "whole.npz", batch_size=batch_size, seconds=1e9)
+    path, generator = tmp_path / "killed.npz", np.random.default_rng(batch_size)
+    progress, kills = [], 0
+    for attempt in range(6):
+        code = run_script(
+            path,
+            batch_size=batch_size,
+            kill_after=generator.uniform(0.1, 0.5),
+            slow=attempt % 2 == 1,
+        )
+        if path.exists():
+            with np.load(path) as archive:
+                progress.append(archive["step"].item())
+        kills += code == -signal.SIGKILL
+    assert progress == sorted(progress)
+    assert progress[-1] > 0
+    assert kills >= 3
+    resumed = run_script(path, batch_size=batch_size)
+    assert resumed.keys() == never_stopped.keys()
+    for name, values in never_stopped.items():
+        assert np.array_equal(resumed[name], values), name
+    assert [entry.name for entry in tmp_path.iterdir() if "aside" in entry.name] == []
+
+
+def train(path, *, seeds=(0, 1, 2), init_std=0.5, widths=(9, 7), **settings):
+    networks = fp.Ensemble(list(widths), seeds=list(seeds), init_std=init_std)
+    settings = {
+        "inputs": GRID,
+        "targets": TARGET,
+        "num_steps": 30,
+        "learning_rate": 1e-2,
+        "progress": False,
+    } | settings
+    return networks, fp.train(networks, checkpoint=path, **settings)
+
+
+def test_a_finished_training_is_read_instead_of_repeated(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "run.npz"
+    networks, run = train(path, loss_tolerance=1e-9, further_inputs={"fine": GRID / 2})
+    monkeypatch.setattr("fprin_utils.learners.Learner.advance", None)
+    again_networks, again = train(path, loss_tolerance=1e-9, further_inputs={"fine": GRID / 2})
+    for one, other in zip(networks.parameters(), again_networks.parameters(), strict=True):
+        assert torch.equal(one, other)
+    np.testing.assert_array_equal(run.losses, again.losses)
+    np.testing.assert_array_equal(run.further_outputs["fine"], again.further_outputs["fine"])
+    assert again.seconds == pytest.approx(run.seconds, abs=0.5)
+
+
+def test_a_module_of_ones_own_has_checkpoints_too(tmp_path):
+    def make_module():
+        torch.manual_seed(1)
+        return torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.GELU(), torch.nn.Linear(8, 1))
+
+    settings = {"num_steps": 40, "learning_rate": 1e-2, "progress": False}
+    whole = fp.train(make_module(), GRID, TARGET, **settings)
+    path = tmp_path / "module.npz"
+    stop_at_record(path, 20, lambda: fp.train(make_module(), GRID, TARGET, checkpoint=path,
+                                              checkpoint_seconds=0, **settings))  # fmt: skip
+    resumed = fp.train(make_module(), GRID, TARGET, checkpoint=path, **settings)
+    np.testing.assert_array_equal(whole.losses, resumed.losses)
+
+
+def stop_at_record(path, number, call):
+    """Interrupt a training as Ctrl-C does, at its save of a number."""
+    saves = []
+    with pytest.MonkeyPatch.context() as patch:
+        save = Checkpoint.save
+
+        def save_and_stop(self, arrays):
+            save(self, arrays)
+            saves.append(1)
+            if len(saves) == number:
+                raise KeyboardInterrupt
+
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    assert path.exists()
+
+
+def test_saves_keep_their_distance(tmp_path, monkeypatch):
+    saves = []
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: saves.append(1))
+    train(tmp_path / "run.npz", checkpoint_seconds=1e9)
+    assert len(saves) == 1  # the one at the end
+    train(tmp_path / "run.npz", checkpoint_seconds=0)
+    assert len(saves) > 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 2e-2}, "learning_rate: 0.01 there, 0.02 here"),
+        ({"optimizer": "momentum"}, "optimizer: 'adam' there, 'momentum' here"),
+        ({"batch_size": 5}, "batch_size: None there, 5 here"),
+        ({"loss_tolerance": 0.1}, "loss_tolerance: None there, 0.1 here"),
+        ({"seeds": (0, 1, 3)}, r"seeds: \[0, 1, 2\] there, \[0, 1, 3\] here; initial weights"),
+        ({"init_std": 0.4}, r"\(initial weights: others\)"),
+        ({"widths": (9, 8)}, "network: 'tanh 1-9-7-1 torch.float32' there, 'tanh 1-9-8-1"),
+        ({"targets": -TARGET}, r"\(targets: others\)"),
+        ({"inputs": GRID + 1}, r"\(inputs: others\)"),
+        ({"further_inputs": {"fine": GRID}}, r"\(further_inputs: others\)"),
+        ({"record_at": [0, 30]}, r"\(record_at: others\)"),
+        ({"num_steps": 29}, "num_steps: 30 there, 29 here; record_at"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path, settings, message):
+    path = tmp_path / "run.npz"
+    train(path)
+    stored = path.read_bytes()
+    with pytest.raises(ValueError, match=f"run.npz is a checkpoint of another training.*{message}"):
+        train(path, **settings)
+    assert path.read_bytes() == stored
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content))
+
+
+def save_one_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        cut_short,
+        flip_a_byte,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"not an archive"),
+        lambda path: path.write_text(json.dumps({"kind": "something else"})),
+        lambda path: np.savez(path, x=np.arange(3)),
+        lambda path: np.savez(path, kind="another", settings="{}"),
+        lambda path: np.savez(path, kind=np.array([{}], dtype=object), settings="{}"),
+        lambda path: (
+            path.with_suffix(".npy").rename(path)
+            if np.save(path.with_suffix(".npy"), np.arange(3))
+            else path.with_suffix(".npy").replace(path)
+        ),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_named_and_kept(tmp_path, spoil):
+    path = tmp_path / "run.npz"
+    train(path)
+    spoil(path)
+    stored = path.read_bytes()
+    with pytest.raises(ValueError, match=r"run\.npz is damaged, or no checkpoint of a training"):
+        train(path)
+    assert path.read_bytes() == stored
+
+
+def test_a_checkpoint_needs_a_sensible_time(tmp_path):
+    with pytest.raises(ValueError, match="checkpoint_seconds is -1"):
+        train(tmp_path / "run.npz", checkpoint_seconds=-1)
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"earlier")
+    with pytest.raises(RuntimeError, match="half-way"):
+        write_half(path)
+    assert path.read_bytes() == b"earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def write_half(path):
+    with open_whole(path) as file:
+        file.write(b"new")
+        raise RuntimeError("half-way")
