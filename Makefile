@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: figures test notebooks readme lock clean
+.PHONY: figures test benchmark notebooks readme lock clean
 
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
 # A parameter in PARAMETERS has no spaces: widths=[20,20].
@@ -18,6 +18,11 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
 	env -u FPRIN_PROFILE $(RUN) -m pytest --nbval-lax -o filterwarnings=default notebooks
+
+# make benchmark [ARGUMENTS="--workloads small --rounds 3"]
+benchmark: $(VENV)/.ready
+	$(RUN) -m pip install --quiet --constraint requirements.lock --editable '.[benchmark]'
+	$(RUN) -m benchmarks $(ARGUMENTS)
 
 # For maintainers: run the notebooks, store their outputs in them, bring the README into step.
 notebooks: $(VENV)/.ready

@@ -100,11 +100,10 @@ def _plot_ratios(workloads: Mapping[str, Any], ax: plt.Axes) -> None:
             [number["largest"] - number["median"] for number in numbers],
         ]
         ax.bar(at, medians, 0.8 / len(contenders), yerr=spread, label=contender, bottom=0)
-        for x, median in zip(at, medians, strict=True):
-            ax.annotate(
-                f"{median:.2g}", (x, median), (0, 4), textcoords="offset points", ha="center",
-                fontsize=7,
-            )  # fmt: skip
+        for x, number in zip(at, numbers, strict=True):
+            above = (x, number["largest"])
+            shift = {"xytext": (0, 3), "textcoords": "offset points"}
+            ax.annotate(f"{number['median']:.2g}", above, ha="center", fontsize=7, **shift)
     ax.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     titles = [make_workload(name).title.replace(", ", ",\n") for name in names]
     ax.set_xticks(range(len(names)), titles, fontsize=7)

@@ -146,6 +146,21 @@ class Settings:
         """The seeds of the ensemble: `num_seeds` of them from `seed` on."""
         return range(self.values["seed"], self.values["seed"] + self.values["num_seeds"])
 
+    def checkpoint(self, *training: object) -> Path | None:
+        """Return the file in which a training of this run is saved now and then.
+
+        Args:
+            *training: What tells the training from others of the notebook, for the file's name.
+
+        Returns:
+            The file, in the folder that the environment variable FPRIN_CHECKPOINTS names, else in
+            `output_dir`/checkpoints. None unless the profile is "paper": the others are short.
+        """
+        if self.profile != "paper":
+            return None
+        folder = os.environ.get("FPRIN_CHECKPOINTS") or self.output_dir / "checkpoints"
+        return Path(folder) / f"{self.notebook}.{'-'.join(map(str, training))}.npz"
+
 
 def configure(
     notebook: str,

@@ -15,6 +15,7 @@ from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
 
+RESULTS = ROOT / "benchmarks" / "results.json"
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
@@ -97,8 +98,28 @@ def _format_part(claim: dict[str, Any], notebook: str) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
+def format_speed_table() -> str:
+    """Return the README's table of speed, from the stored results of the benchmark."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    rows = [
+        "| Training | Seeds | Plain loop | torch.compile | JAX | Share of the bound |",
+        "|---|---|---|---|---|---|",
+    ]
+    for workload in results["workloads"].values():
+        ratios = {name: ratio["median"] for name, ratio in workload["ratios"].items()}
+        cells = [workload["title"], str(workload["num_seeds"])]
+        cells += [f"{ratios[name]:.2g}" for name in ("plain loop", "torch.compile", "JAX")]
+        cells.append(f"{ratios['products alone']:.0%}")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
 # What stands in the README between `<!-- NAME -->` and `<!-- end of NAME -->`.
-TABLES = {"figures": format_figures_table, "claims": format_claims_table}
+TABLES = {
+    "figures": format_figures_table,
+    "claims": format_claims_table,
+    "speed": format_speed_table,
+}
 
 
 def find_table(text: str, name: str) -> re.Match[str]:

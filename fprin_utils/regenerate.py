@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES_DIR = ROOT / "figures"
 EXECUTED, FAILURE = "executed.ipynb", "failure.txt"
+CHECKPOINTS = "checkpoints"
 SECONDS_BETWEEN_LINES = 60
 SECONDS_TO_STOP = 10
 
@@ -70,7 +72,8 @@ def regenerate(
 
     Each notebook works in a process and a folder of its own; its files are moved to `output_dir`
     when it has run to its end, so that a failure or an interruption leaves earlier figures as they
-    were.
+    were. Long trainings are saved now and then in `output_dir`/checkpoints; what was stopped goes
+    on from there when it is run again, and the folder is emptied when all notebooks have succeeded.
 
     Args:
         notebooks: Names of the notebooks, without their ending.
@@ -91,11 +94,12 @@ def regenerate(
     num_cores = _count_cores()
     jobs = min(jobs or num_cores, num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
+    _clear_after_the_killed(output_dir)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     messages = context.Queue()
     waiting, running, results = list(notebooks), {}, {}
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".running-") as folder:
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=f".running-{os.getpid()}-") as folder:
         lines = _ProgressLines(notebooks)
         try:
             while waiting or running:
@@ -124,6 +128,10 @@ def regenerate(
         finally:
             lines.close()
             _stop([process for process, _ in running.values()])
+    if all(result.record is not None for result in results.values()):
+        for notebook in notebooks:
+            for path in (output_dir / CHECKPOINTS).glob(f"{notebook}.*"):
+                path.unlink()
     return [results[notebook] for notebook in notebooks]
 
 
@@ -250,6 +258,7 @@ def _run_notebook(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    os.environ["FPRIN_CHECKPOINTS"] = str(staging.parent.parent / CHECKPOINTS)
     # What it was last at is not worth waiting for when the run itself is over.
     messages.cancel_join_thread()
     papermill_engines.register("reporting", _ReportingEngine)
@@ -289,6 +298,17 @@ def _keep(notebook: str, staging: Path, output_dir: Path, write_notebooks: bool)
         store_outputs(NOTEBOOKS / f"{notebook}.ipynb", executed)
     for path in sorted(staging.glob(f"{notebook}.*")):
         path.replace(output_dir / path.name)
+
+
+def _clear_after_the_killed(output_dir: Path) -> None:
+    """Remove what runs left behind whose process is no more."""
+    for folder in output_dir.glob(".running-*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue  # it is someone else's and alive
 
 
 def _stop(processes: Sequence[BaseProcess]) -> None:

@@ -132,7 +132,8 @@ def train(
             that of another training.
         FloatingPointError: Where a loss stops being finite; names step, seed and learning rate.
     """
-    networks = networks if isinstance(networks, Ensemble) else SingleNetwork(networks)
+    # A subclass may compute something else than an ensemble does, so it is not taken for one.
+    networks = networks if type(networks) is Ensemble else SingleNetwork(networks)
     task = Task(
         inputs=_as_points("inputs", inputs, networks.num_inputs, networks),
         targets=_as_targets(targets, networks),

@@ -2,7 +2,6 @@ import copy
 import json
 import pickle
 import time
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -116,13 +115,21 @@ def test_a_failure_while_saving_leaves_the_earlier_files_alone(figure, tmp_path,
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     figure.axes[0].plot([1, 0])
 
-    def write_half(path, data):
-        with path.open("wb") as file:
-            file.write(data[: len(data) // 2])
+    def fail(_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", write_half)
+    monkeypatch.setattr("fprin_utils.storage.os.fsync", fail)
     with pytest.raises(OSError, match="no space left"):
         fp.save_figure(figure, configure(output_dir=tmp_path), [])
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_only_long_runs_have_checkpoints(monkeypatch, tmp_path):
+    monkeypatch.delenv("FPRIN_CHECKPOINTS", raising=False)
+    assert configure(profile="quick").checkpoint("wide") is None
+    settings = configure(profile="paper", output_dir=tmp_path)
+    expected = tmp_path / "checkpoints" / f"{NOTEBOOK}.small-0.4.npz"
+    assert settings.checkpoint("small", 0.4) == expected
+    monkeypatch.setenv("FPRIN_CHECKPOINTS", str(tmp_path / "elsewhere"))
+    assert settings.checkpoint("wide") == tmp_path / "elsewhere" / f"{NOTEBOOK}.wide.npz"

@@ -126,6 +126,31 @@ def test_a_killed_notebook_does_not_stop_the_others(tmp_path):
     assert "C14a" in output
 
 
+def test_a_killed_long_run_goes_on_where_it_was_stopped(tmp_path):
+    arguments = ["--profile", "paper", "--notebooks", "01", "--output", str(tmp_path)]
+    for parameter in ("num_steps=30000", "num_seeds=2", "widths=[20,20]"):
+        arguments += ["--parameter", parameter]
+    checkpoints = tmp_path / "checkpoints"
+    first, second = (checkpoints / f"{FIRST}.{name}.npz" for name in ("target", "control"))
+    process = subprocess.Popen([*COMMAND, *arguments], start_new_session=True)
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not second.exists()
+
+    refused = run_command(*arguments, "--parameter", "learning_rate=0.5")
+    assert refused.returncode == 1
+    assert f"{FIRST}.target.npz is a checkpoint of another training" in refused.stderr
+    assert first.exists()
+
+    assert run_command(*arguments).returncode == 0
+    assert (tmp_path / f"{FIRST}.png").exists()
+    assert list(checkpoints.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["--notebooks", "01", "--output", str(tmp_path / "file")]) == 2

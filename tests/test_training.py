@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -222,6 +224,34 @@ def test_a_module_of_ones_own_trains_by_the_same_call(optimizer):
     assert len(stopped.steps) == 1
 
 
+class Residual(torch.nn.Module):
+    """A network that no stack of layers expresses."""
+
+    def __init__(self):
+        super().__init__()
+        self.ensemble = make_ensemble(seeds=[0])
+
+    def forward(self, inputs):
+        return inputs + self.ensemble(inputs)[0]
+
+
+def test_what_a_module_computes_is_what_is_trained():
+    module = Residual()
+    run = train(module, num_steps=200)
+    outputs = module(torch.tensor(GRID)[:, None])[:, 0].detach()
+    np.testing.assert_allclose(run.outputs[-1, 0], outputs, rtol=1e-12)
+    assert run.losses[-1, 0] < 0.5 * run.losses[0, 0]
+
+
+def test_a_subclass_of_ensemble_is_not_taken_for_one():
+    class Doubled(fp.Ensemble):
+        def forward(self, inputs):
+            return 2 * super().forward(inputs)
+
+    with pytest.raises(ValueError, match=r"outputs of shape \(1, 24, 1\) for targets"):
+        train(Doubled([4], seeds=[0], dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("module", "settings", "message"),
     [
@@ -377,3 +407,24 @@ def test_bad_schedules_are_named():
             fp.make_steps(10, 1, spacing=spacing)
     with pytest.raises(ValueError, match="spacing 'cubic' is not one of log, linear"):
         fp.make_steps(10, spacing="cubic")
+
+
+MEMORY_SCRIPT = """
+import numpy as np
+import fprin_utils as fp
+from fprin_utils.figures import measure_peak_memory
+networks = fp.Ensemble([1000] * 3, seeds=range(8))
+grid, before = fp.make_grid(15), measure_peak_memory()
+run = fp.train(networks, grid, np.sin(grid), num_steps=8, learning_rate=1e-4, progress=False,
+               record_at=range(9), further_inputs={"fine": fp.make_grid(512)})
+print(measure_peak_memory() - before)
+"""
+
+
+def test_a_training_takes_no_more_memory_than_it_must():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_SCRIPT], capture_output=True, text=True, check=True
+    )
+    # Gradients and two moments, 4 bytes each; hidden values on the fine grid, of two groups.
+    must = 8 * 2.0e6 * 3 * 4 / 2**20 + 2 * 4 * 512 * 1000 * 3 * 4 / 2**20
+    assert int(done.stdout) < must + 60
