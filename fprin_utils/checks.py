@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
+
+# The largest of the whole numbers that floats, too, can all tell apart.
+MOST_WHOLE = 2**53
 
 
 def check_whole(name: str, value: Any, *, least: int = 0) -> int:
@@ -19,7 +24,7 @@ def check_whole(name: str, value: Any, *, least: int = 0) -> int:
         The value as an int.
 
     Raises:
-        ValueError: If the value is no whole number or below the least.
+        ValueError: If the value is no whole number, below the least, or above `MOST_WHOLE`.
     """
     try:
         whole = int(value)
@@ -27,7 +32,33 @@ def check_whole(name: str, value: Any, *, least: int = 0) -> int:
         whole = None
     if whole is None or whole != value or whole < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    if whole > MOST_WHOLE:
+        raise ValueError(f"{name} is {value!r}; it must be at most {MOST_WHOLE}")
     return whole
+
+
+def check_number(name: str, value: Any, wanted: str, is_allowed: Callable[[float], bool]) -> float:
+    """Return a finite number, or raise a ValueError that names it and what is allowed.
+
+    Args:
+        name: What the number is called.
+        value: The number.
+        wanted: What is allowed, in words.
+        is_allowed: Tells whether a finite number is allowed.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ValueError: If the value is no number, not finite, or not allowed.
+    """
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or not is_allowed(number):
+        raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+    return number
 
 
 def check_device(device: str) -> None:

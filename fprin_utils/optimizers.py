@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+
+from fprin_utils.checks import check_number
 
 
 class GradientDescent:
@@ -112,10 +113,8 @@ def check_optimizer(name: str, learning_rate: float, momentum: float) -> None:
     """Raise a ValueError unless there is an optimiser of that name and its numbers are in range."""
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer {name!r} is not one of {', '.join(OPTIMIZERS)}")
-    if not (learning_rate > 0 and math.isfinite(learning_rate)):
-        raise ValueError(f"learning_rate is {learning_rate}; it must be a positive number")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum is {momentum}; it must be from 0 to below 1")
+    check_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0)
+    check_number("momentum", momentum, "from 0 to below 1", lambda share: 0 <= share < 1)
 
 
 def make_optimizer(

@@ -108,7 +108,7 @@ def format_speed_table() -> str:
     for workload in results["workloads"].values():
         ratios = {name: ratio["median"] for name, ratio in workload["ratios"].items()}
         cells = [workload["title"], str(workload["num_seeds"])]
-        cells += [f"{ratios[name]:.2g}" for name in ("plain loop", "torch.compile", "JAX")]
+        cells += [f"{ratios[name]:.3g}" for name in ("plain loop", "torch.compile", "JAX")]
         cells.append(f"{ratios['products alone']:.0%}")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

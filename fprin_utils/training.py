@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from fprin_utils.checks import check_whole
+from fprin_utils.checks import check_number, check_whole
 from fprin_utils.learners import Learner, Measurement, Task, open_workers, share_out
 from fprin_utils.networks import Ensemble, SingleNetwork
 from fprin_utils.optimizers import check_optimizer
@@ -154,8 +154,8 @@ def train(
     if isinstance(networks, SingleNetwork):
         networks.check_fit(task.inputs, task.targets[0])
     check_optimizer(optimizer, learning_rate, momentum)
-    if loss_tolerance is not None and not loss_tolerance > 0:
-        raise ValueError(f"loss_tolerance is {loss_tolerance}; it must be positive")
+    if loss_tolerance is not None:
+        check_number("loss_tolerance", loss_tolerance, "a positive number", lambda loss: loss > 0)
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
     steps = _check_steps("record_at", record_at, num_steps)
@@ -400,7 +400,8 @@ def _check_finite(losses: Sequence[np.ndarray], state: _State, learning_rate: fl
 
 def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torch.Tensor:
     """Turn targets into a tensor of shape (S, N, num_outputs), or (1, ...) if they are shared."""
-    if np.ndim(targets) < 3:
+    targets = _as_array("targets", targets)
+    if targets.ndim < 3:
         return _as_points("targets", targets, networks.num_outputs, networks)[None]
     if len(targets) != len(networks.seeds):
         raise ValueError(f"{len(targets)} sets of targets for {len(networks.seeds)} networks")
@@ -411,11 +412,18 @@ def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torc
     return torch.stack(sets)
 
 
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
+
+
 def _as_points(
     name: str, values: np.ndarray, num_components: int | None, networks: Ensemble | SingleNetwork
 ) -> torch.Tensor:
     """Turn (N,) or (N, num_components) values into a tensor like the networks' weights."""
-    array = np.asarray(values, dtype=float)
+    array = _as_array(name, values)
     points = array[:, None] if array.ndim == 1 else array
     num_components = num_components or points.shape[-1]
     if points.ndim != 2 or len(points) == 0 or points.shape[1] != num_components:
@@ -427,6 +435,8 @@ def _as_points(
 
 
 def _check_steps(name: str, steps: Sequence[int], num_steps: int) -> np.ndarray:
+    if not isinstance(steps, Iterable):
+        raise ValueError(f"{name} is {steps!r}; it must list steps")
     checked = np.array([check_whole(f"a step of {name}", step) for step in steps], dtype=int)
     if (np.diff(checked) <= 0).any() or (checked > num_steps).any():
         raise ValueError(f"{name} must increase strictly and end at step {num_steps} at most")

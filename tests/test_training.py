@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import subprocess
 import sys
@@ -162,7 +163,7 @@ def make_task(batch_size, num_points):
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(
     widths=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     num_networks=st.integers(1, 7),
@@ -397,6 +398,44 @@ def test_a_progress_bar_shows_step_loss_and_rate(capsys):
 def test_bad_input_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         train(make_ensemble(), **settings)
+
+
+ODD_NUMBERS = st.one_of(
+    st.none(),
+    st.integers(-2, 40),
+    st.floats(allow_nan=True, allow_infinity=True, width=32),
+    st.sampled_from(["", "many", 10**400, 1e308, -0.0, True, [], np.nan]),
+)
+ODD_ARRAYS = st.one_of(
+    st.sampled_from(
+        [GRID, GRID[:, None], GRID[None], GRID[:0], GRID + np.inf, np.zeros((3, 24, 1))]
+    ),
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=3),
+    st.sampled_from(["points", None, 3.0, [[1.0], [1.0, 2.0]], object(), np.zeros((2, 2, 2, 2))]),
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(
+    inputs=st.one_of(st.just(GRID), ODD_ARRAYS),
+    targets=st.one_of(st.just(TARGET), ODD_ARRAYS),
+    further=st.one_of(st.none(), ODD_ARRAYS.map(lambda values: {"fine": values})),
+    numbers=st.dictionaries(
+        st.sampled_from(["num_steps", "learning_rate", "momentum", "batch_size", "loss_tolerance"]),
+        ODD_NUMBERS,
+        max_size=2,
+    ),
+    steps=st.dictionaries(
+        st.sampled_from(["record_at", "spectral_norms_at"]),
+        st.one_of(st.lists(ODD_NUMBERS, max_size=3), ODD_NUMBERS),
+        max_size=1,
+    ),
+    optimizer=st.sampled_from(["adam", "momentum", "sgd", "", None, 3]),
+)
+def test_any_bad_input_is_a_clear_error(inputs, targets, further, numbers, steps, optimizer):
+    chosen = {"inputs": inputs, "targets": targets, "further_inputs": further} | numbers | steps
+    with contextlib.suppress(ValueError, FloatingPointError):
+        train(make_ensemble(seeds=[0, 1]), optimizer=optimizer, **chosen)
 
 
 def test_bad_schedules_are_named():
