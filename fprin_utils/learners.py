@@ -152,7 +152,7 @@ class Learner:
 
     def pack(self) -> dict[str, np.ndarray]:
         """Return what it takes to go on later, beside the weights of all networks."""
-        packed = {"members": self.members, "shares_memory": np.array(self.shares_memory)}
+        packed = {"members": self.members}
         for name, moments in self.optimizer.moments.items():
             for place, moment in enumerate(moments):
                 packed[f"{name}/{place}"] = moment.cpu().numpy()
@@ -167,11 +167,7 @@ class Learner:
         num_updates: int,
     ) -> Learner:
         """Return the learner that goes on after so many updates from what `pack` returned."""
-        members = packed["members"]
-        if packed["shares_memory"]:
-            # Sums may come out otherwise in memory that is laid out otherwise.
-            members = slice(int(members[0]), int(members[-1]) + 1)
-        learner = cls(task, networks, members)
+        learner = cls(task, networks, packed["members"])
         learner.optimizer.num_updates = num_updates
         for name, moments in learner.optimizer.moments.items():
             for place, moment in enumerate(moments):

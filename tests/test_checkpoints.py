@@ -123,6 +123,26 @@ def test_a_module_of_ones_own_has_checkpoints_too(tmp_path):
     np.testing.assert_array_equal(whole.losses, resumed.losses)
 
 
+def test_networks_that_had_stopped_stay_as_they_were(tmp_path):
+    settings = {
+        "num_steps": 400,
+        "record_at": range(401),
+        "spectral_norms_at": range(0, 401, 40),
+        "loss_tolerance": 0.2,
+    }
+    networks, whole = train(tmp_path / "whole.npz", **settings)
+    arrived = np.sort((whole.losses <= 0.2).argmax(axis=0))
+    assert 0 < arrived[0] < arrived[1] < arrived[2]
+    path = tmp_path / "run.npz"
+    number = int(arrived[:2].mean()) + 2  # the first has stopped, the others have not
+    stop_at_record(path, number, lambda: train(path, checkpoint_seconds=0, **settings))
+    resumed_networks, resumed = train(path, **settings)
+    for name in ("steps", "losses", "outputs", "spectral_norms"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(resumed, name))
+    for one, other in zip(networks.parameters(), resumed_networks.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def stop_at_record(path, number, call):
     """Interrupt a training as Ctrl-C does, at its save of a number."""
     saves = []
