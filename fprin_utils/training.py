@@ -21,6 +21,10 @@ from fprin_utils.storage import Checkpoint, compute_digest
 
 # How long workers run before progress is shown and an interruption is heard.
 SECONDS_OF_A_SPAN = 0.5
+# In a notebook each refresh of the bar is a few messages, and who runs it may read them only when
+# the cell has ended; beyond some thousand of them messages are lost, the one that tells of the end
+# among them.
+SECONDS_BETWEEN_REFRESHES = 1.0
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ def train(
             unit="step",
             desc="training",
             disable=not progress,
+            mininterval=SECONDS_BETWEEN_REFRESHES,
         ) as bar,
     ):
         while True:
