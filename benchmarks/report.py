@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.scaling import MEMORY_SIZES, SIZES, fit_exponent
 from benchmarks.workloads import WORKLOADS, make_workload
+from fprin_utils.regenerate import align_columns
 
 # The engine is to be so many times as fast as these, and to reach this share of the bound.
 GOALS = {
@@ -41,8 +42,7 @@ def compute_ratios(rounds: Mapping[str, Sequence[float]]) -> dict[str, dict[str,
 
 def format_table(results: Mapping[str, Any]) -> str:
     """Return a plain table: a line for each workload and contender."""
-    header = ("workload", "contender", "us a seed and step", "least to largest", "x engine", "goal")
-    rows = [header]
+    rows = [("workload", "contender", "us a seed and step", "least to largest", "x engine", "goal")]
     for name, measured in results["workloads"].items():
         for contender, numbers in measured["microseconds"].items():
             ratio = measured["ratios"].get(contender)
@@ -61,9 +61,7 @@ def format_table(results: Mapping[str, Any]) -> str:
                     verdict,
                 )
             )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return align_columns(rows)
 
 
 def plot_results(results: Mapping[str, Any]) -> Figure:

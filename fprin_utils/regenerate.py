@@ -174,6 +174,11 @@ def format_table(results: Sequence[Result], output_dir: Path) -> str:
         picture = output_dir / f"{result.notebook}.png"
         peak = str(result.record["peak_memory_mb"])
         rows.append((result.notebook, f"{result.seconds:.0f}", peak, verdicts, str(picture)))
+    return align_columns(rows)
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of equal length, the first of them the header, as a plain table."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -203,10 +203,10 @@ def train(
                 break
             span, span_started = longest_span, time.perf_counter()
             span = min(span, (state.next_record or num_steps) - state.step)
-            losses = at_once(partial(Learner.advance, num_steps=span), state.learners)
+            losses = np.hstack(at_once(partial(Learner.advance, num_steps=span), state.learners))
             _check_finite(losses, state, learning_rate)
             state.step += span
-            bar.set_postfix(loss=f"{np.hstack(losses)[-1].mean():.2e}", refresh=False)
+            bar.set_postfix(loss=f"{losses[-1].mean():.2e}", refresh=False)
             bar.update(span)
             pace = (time.perf_counter() - span_started) / span
             longest_span = max(1, int(SECONDS_OF_A_SPAN / pace))
@@ -391,10 +391,13 @@ def _allocate_run(
     )
 
 
-def _check_finite(losses: Sequence[np.ndarray], state: _State, learning_rate: float) -> None:
-    """Raise an error if a loss of the span after the present step is not finite."""
+def _check_finite(losses: np.ndarray, state: _State, learning_rate: float) -> None:
+    """Raise an error unless the losses of the span after the present step are finite.
+
+    They have a row for each step and a column for each network that goes on.
+    """
     seeds = [seed for learner in state.learners for seed in learner.networks.seeds]
-    diverged = ~np.isfinite(np.hstack(losses))
+    diverged = ~np.isfinite(losses)
     if diverged.any():
         row = diverged.any(axis=1).argmax()
         raise FloatingPointError(
