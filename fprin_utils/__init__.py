@@ -29,6 +29,7 @@ from fprin_utils.plotting import (
     plot_spectrum,
     use_style,
 )
+from fprin_utils.recording import TrainingRun, make_steps
 from fprin_utils.spectra import (
     check_bins,
     compute_band_errors,
@@ -69,11 +70,7 @@ from fprin_utils.theory import (
     is_low_first,
     sample_ball,
 )
-from fprin_utils.training import (
-    TrainingRun,
-    make_steps,
-    train,
-)
+from fprin_utils.training import train
 
 __all__ = [
     "ACTIVATIONS",

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from fprin_utils.plotting import plot_fits, plot_image, plot_spectrum
+from fprin_utils.recording import TrainingRun
 from fprin_utils.spectra import compute_spectrum
-from fprin_utils.training import TrainingRun
 
 
 def explore_run(run: TrainingRun, inputs: np.ndarray, targets: np.ndarray) -> ipywidgets.Widget:

@@ -48,12 +48,14 @@ class Measurement:
     """What a record holds of G networks.
 
     Attributes:
+        members: Places of the networks among all, shape (G,).
         losses: Mean squared error over the whole training set, shape (G,).
         outputs: Outputs on the training inputs, shape (G, N, num_outputs).
         further_outputs: The same on each grid, by its name.
         spectral_norms: Largest singular value of each layer, shape (G, L), or None.
     """
 
+    members: np.ndarray
     losses: np.ndarray
     outputs: np.ndarray
     further_outputs: Mapping[str, np.ndarray]
@@ -120,6 +122,7 @@ class Learner:
         outputs = self.networks(self.task.inputs) if self.task.batch_size else self.outputs
         grids = self.task.grids.items()
         return Measurement(
+            members=self.members,
             losses=_compute_losses(outputs - self.targets).cpu().numpy(),
             outputs=outputs.cpu().numpy(),
             further_outputs={name: self.networks(grid).cpu().numpy() for name, grid in grids},
@@ -135,19 +138,20 @@ class Learner:
         """Go on without some networks.
 
         Args:
-            stopped: Mask over all S networks; those of the group keep their present weights.
+            stopped: Mask of those that keep their present weights, shape (G,).
 
         Returns:
             The learner that goes on with the others, or nothing if there is none.
         """
-        goes_on = ~stopped[self.members]
-        if goes_on.all():
+        if not stopped.any():
             return [self]
         self.give_back()
-        if not goes_on.any():
+        if stopped.all():
             return []
-        rest = Learner(self.task, self.all_networks, self.members[goes_on])
-        rest.optimizer.take_over(self.optimizer, goes_on)
+        rest = Learner(self.task, self.all_networks, self.members[~stopped])
+        rows = torch.as_tensor(~stopped, device=self.inputs.device)
+        moments = {name: [m[rows] for m in each] for name, each in self.optimizer.moments.items()}
+        rest.optimizer.restore(self.optimizer.num_updates, moments)
         return [rest]
 
     def pack(self) -> dict[str, np.ndarray]:
@@ -168,10 +172,12 @@ class Learner:
     ) -> Learner:
         """Return the learner that goes on after so many updates from what `pack` returned."""
         learner = cls(task, networks, packed["members"])
-        learner.optimizer.num_updates = num_updates
-        for name, moments in learner.optimizer.moments.items():
-            for place, moment in enumerate(moments):
-                moment.copy_(torch.as_tensor(packed[f"{name}/{place}"]))
+        optimizer = learner.optimizer
+        moments = {
+            name: [torch.as_tensor(packed[f"{name}/{place}"]) for place in range(len(each))]
+            for name, each in optimizer.moments.items()
+        }
+        optimizer.restore(num_updates, moments)
         return learner
 
     def _evaluate(self) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 
 from fprin_utils.checks import check_number
@@ -38,18 +37,17 @@ class GradientDescent:
         self.num_updates += 1
         torch._foreach_add_(self.parameters, self.gradients, alpha=-self.learning_rate)
 
-    def take_over(self, other: GradientDescent, members: np.ndarray) -> None:
-        """Go on from the memory of an optimiser for more networks.
+    def restore(self, num_updates: int, moments: Mapping[str, Sequence[torch.Tensor]]) -> None:
+        """Go on from what an optimiser of the same kind remembered.
 
         Args:
-            other: An optimiser of the same kind, whose parameters have one row a network.
-            members: Mask of the networks that this one is for.
+            num_updates: Its number of updates.
+            moments: Its moments, of the same names and shapes as these; they are copied.
         """
-        self.num_updates = other.num_updates
-        rows = torch.as_tensor(members, device=self.parameters[0].device)
-        for name, moments in other.moments.items():
-            for mine, theirs in zip(self.moments[name], moments, strict=True):
-                mine.copy_(theirs[rows])
+        self.num_updates = num_updates
+        for name, mine in self.moments.items():
+            for moment, restored in zip(mine, moments[name], strict=True):
+                moment.copy_(restored)
 
     def _make_moment(self, name: str) -> list[torch.Tensor]:
         self.moments[name] = [torch.zeros_like(parameter) for parameter in self.parameters]

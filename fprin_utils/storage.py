@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-CHECKPOINT_KIND = "fprin_utils checkpoint 1"
+CHECKPOINT_KIND = "fprin_utils checkpoint 2"
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""How it learns: one training loop for an ensemble, and what it leaves behind."""
+"""How it learns: one training loop for an ensemble."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fprin_utils.checks import check_number, check_whole
 from fprin_utils.learners import Learner, Measurement, Task, open_workers, share_out
 from fprin_utils.networks import Ensemble, SingleNetwork
 from fprin_utils.optimizers import check_optimizer
+from fprin_utils.recording import Recorder, TrainingRun, make_steps
 from fprin_utils.storage import Checkpoint, compute_digest
 
 # How long workers run before progress is shown and an interruption is heard.
@@ -25,57 +26,6 @@ SECONDS_OF_A_SPAN = 0.5
 # the cell has ended; beyond some thousand of them messages are lost, the one that tells of the end
 # among them.
 SECONDS_BETWEEN_REFRESHES = 1.0
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """What was recorded while an ensemble of S networks trained, as plain arrays.
-
-    Attributes:
-        seeds: Seed of each network, shape (S,).
-        steps: Steps at which things were recorded, shape (R,); step t is the state after t updates.
-        losses: Mean squared error over the whole training set, shape (R, S).
-        outputs: Outputs on the training inputs, shape (R, S, N), or (R, S, N, O) where the targets
-            have O components.
-        further_outputs: The same on each further set of inputs, by its name.
-        spectral_norm_steps: Steps at which spectral norms were recorded, shape (Q,).
-        spectral_norms: Largest singular value of each of L layers, shape (Q, S, L).
-        seconds: Wall-clock seconds of the training.
-    """
-
-    seeds: np.ndarray
-    steps: np.ndarray
-    losses: np.ndarray
-    outputs: np.ndarray
-    further_outputs: Mapping[str, np.ndarray]
-    spectral_norm_steps: np.ndarray
-    spectral_norms: np.ndarray
-    seconds: float
-
-
-def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") -> np.ndarray:
-    """Return steps at which to record, from 0 to the last.
-
-    Args:
-        num_steps: Last step, 0 or more.
-        num_records: Number of steps wanted, at least 2; equal ones are given once.
-        spacing: "log" (dense at the start of training) or "linear".
-
-    Returns:
-        Increasing whole steps, shape (R,), R at most `num_records`.
-
-    Raises:
-        ValueError: If an argument is outside what is listed above.
-    """
-    num_steps = check_whole("num_steps", num_steps)
-    num_records = check_whole("num_records", num_records, least=2)
-    if spacing == "log":
-        steps = np.append(0, np.geomspace(1, max(num_steps, 1), num_records - 1))
-    elif spacing == "linear":
-        steps = np.linspace(0, num_steps, num_records)
-    else:
-        raise ValueError(f"spacing {spacing!r} is not one of log, linear")
-    return np.unique(np.rint(steps).clip(max=num_steps).astype(int))
 
 
 def train(
@@ -171,14 +121,14 @@ def train(
     if norm_steps.size and isinstance(networks, SingleNetwork):
         raise ValueError("spectral_norms_at wants an Ensemble; the layers of a module are unknown")
 
-    num_components = task.targets.shape[2:] if np.ndim(targets) > 1 else ()
-    run = _allocate_run(networks, steps, norm_steps, num_points, num_components, task.grids)
-    state = _State(task, networks, run)
-    saved = None
+    components = task.targets.shape[2:] if np.ndim(targets) > 1 else ()
+    recorder = Recorder(task, networks, steps=steps, norm_steps=norm_steps, components=components)
+    saved = packed = None
     if checkpoint is not None:
-        settings = _describe(task, networks, run, num_steps, loss_tolerance)
+        settings = _describe(task, networks, recorder.run, num_steps, loss_tolerance)
         saved = Checkpoint(checkpoint, settings, checkpoint_seconds)
-        state.unpack(saved.load())
+        packed = saved.load()
+    state = _start(task, networks) if packed is None else _unpack(packed, task, networks, recorder)
     longest_span, started = 1, time.perf_counter() - state.seconds
     with (
         open_workers(len(state.learners)) as at_once,
@@ -192,17 +142,20 @@ def train(
         ) as bar,
     ):
         while True:
-            if state.next_record == state.step:
-                measure = partial(Learner.measure, with_norms=state.step in norm_steps)
-                state.record(at_once(measure, state.learners), loss_tolerance)
+            if recorder.next_step == state.step:
+                measure = partial(Learner.measure, with_norms=recorder.wants_norms)
+                measurements = at_once(measure, state.learners)
+                recorder.record(measurements)
+                if loss_tolerance is not None:
+                    state.learners = _stop(state.learners, measurements, loss_tolerance, recorder)
             state.seconds = time.perf_counter() - started
             is_over = state.step == num_steps or not state.learners
             if saved and (is_over or saved.is_due()):
-                saved.save(state.pack())
+                saved.save(_pack(state, networks, recorder))
             if is_over:
                 break
             span, span_started = longest_span, time.perf_counter()
-            span = min(span, (state.next_record or num_steps) - state.step)
+            span = min(span, (recorder.next_step or num_steps) - state.step)
             losses = np.hstack(at_once(partial(Learner.advance, num_steps=span), state.learners))
             _check_finite(losses, state, learning_rate)
             state.step += span
@@ -210,130 +163,87 @@ def train(
             bar.update(span)
             pace = (time.perf_counter() - span_started) / span
             longest_span = max(1, int(SECONDS_OF_A_SPAN / pace))
-    return state.finish()
+    for learner in state.learners:
+        learner.give_back()
+    return recorder.finish(state.seconds)
 
 
+@dataclass
 class _State:
     """How far a training has come.
 
     Attributes:
         learners: The networks that go on, in groups.
         step: Updates so far.
-        num_records: Records so far.
-        stopped_at: For each network, the record at which it stopped, shape (S,); the number of all
-            records if it has not.
         seconds: Wall-clock time so far.
     """
 
-    def __init__(self, task: Task, networks: Ensemble | SingleNetwork, run: TrainingRun) -> None:
-        self.task, self.networks, self.run = task, networks, run
-        groups = share_out(networks, task.batch_size or len(task.inputs))
-        self.learners = [Learner(task, networks, members) for members in groups]
-        self.step, self.num_records, self.seconds = 0, 0, 0.0
-        self.stopped_at = np.full(len(networks.seeds), len(run.steps))
-
-    @property
-    def next_record(self) -> int | None:
-        """The step of the next record, None after the last."""
-        steps = self.run.steps
-        return int(steps[self.num_records]) if self.num_records < len(steps) else None
-
-    def record(self, measurements: Sequence[Measurement], loss_tolerance: float | None) -> None:
-        """Fill in the next record of the run, and stop the networks that have arrived."""
-        run, index = self.run, self.num_records
-        norm_index = np.searchsorted(run.spectral_norm_steps, self.step)
-        for learner, measured in zip(self.learners, measurements, strict=True):
-            run.losses[index, learner.members] = measured.losses
-            rooms = [(run.outputs, measured.outputs)]
-            for name, values in measured.further_outputs.items():
-                rooms.append((run.further_outputs[name], values))
-            for room, values in rooms:
-                room[index, learner.members] = values.reshape(-1, *room.shape[2:])
-            if measured.spectral_norms is not None:
-                run.spectral_norms[norm_index, learner.members] = measured.spectral_norms
-        if loss_tolerance is not None:
-            reached = (run.losses[index] <= loss_tolerance) & (self.stopped_at > index)
-            self.stopped_at[reached] = index
-            self.learners = [r for learner in self.learners for r in learner.without(reached)]
-        self.num_records += 1
-
-    def pack(self) -> dict[str, np.ndarray]:
-        """Return all that it takes to go on later, as arrays."""
-        for learner in self.learners:
-            learner.give_back()
-        packed = {name: np.array(getattr(self, name)) for name in _COUNTERS}
-        packed["stopped_at"] = self.stopped_at
-        for place, parameter in enumerate(self.networks.parameters()):
-            packed[f"weights/{place}"] = parameter.detach().cpu().numpy()
-        for number, learner in enumerate(self.learners):
-            for name, values in learner.pack().items():
-                packed[f"group/{number}/{name}"] = values
-        for name, values in _list_records(self.run).items():
-            packed[f"run/{name}"] = values[: self.num_records]
-        packed["run/spectral_norms"] = self.run.spectral_norms[: self._count_norms()]
-        return packed
-
-    def unpack(self, packed: Mapping[str, np.ndarray] | None) -> None:
-        """Go on from what `pack` returned; stay at the start if there is nothing."""
-        if packed is None:
-            return
-        for name in _COUNTERS:
-            setattr(self, name, packed[name].item())
-        self.stopped_at = packed["stopped_at"]
-        with torch.no_grad():
-            for place, parameter in enumerate(self.networks.parameters()):
-                parameter.copy_(torch.as_tensor(packed[f"weights/{place}"]))
-        groups: dict[int, dict[str, np.ndarray]] = {}
-        for key, values in packed.items():
-            if key.startswith("group/"):
-                _, number, name = key.split("/", 2)
-                groups.setdefault(int(number), {})[name] = values
-        self.learners = [
-            Learner.unpack(self.task, self.networks, group, self.step) for group in groups.values()
-        ]
-        for name, values in _list_records(self.run).items():
-            values[: self.num_records] = packed[f"run/{name}"]
-        self.run.spectral_norms[: self._count_norms()] = packed["run/spectral_norms"]
-
-    def finish(self) -> TrainingRun:
-        """Return what was recorded, with the last record of networks that stopped repeated."""
-        for learner in self.learners:
-            learner.give_back()
-        run, num_norms = self.run, self._count_norms()
-        steps, norm_steps = run.steps[: self.num_records], run.spectral_norm_steps[:num_norms]
-        for network in np.flatnonzero(self.stopped_at < self.num_records):
-            last = self.stopped_at[network]
-            for values in _list_records(run).values():
-                values[last:, network] = values[last, network]
-            later = np.flatnonzero(norm_steps > steps[last])
-            if later.size:
-                norms = self.networks.take([network]).compute_spectral_norms()
-                run.spectral_norms[later, network] = norms
-        further_outputs = run.further_outputs.items()
-        return replace(
-            run,
-            steps=steps,
-            losses=run.losses[: self.num_records],
-            outputs=run.outputs[: self.num_records],
-            further_outputs={name: values[: self.num_records] for name, values in further_outputs},
-            spectral_norm_steps=norm_steps,
-            spectral_norms=run.spectral_norms[:num_norms],
-            seconds=self.seconds,
-        )
-
-    def _count_norms(self) -> int:
-        """Return how many of the spectral norms have been recorded."""
-        steps = self.run.steps[: self.num_records]
-        return np.count_nonzero(np.isin(self.run.spectral_norm_steps, steps))
+    learners: list[Learner]
+    step: int
+    seconds: float
 
 
-_COUNTERS = ("step", "num_records", "seconds")
+def _start(task: Task, networks: Ensemble | SingleNetwork) -> _State:
+    """Return the state of a training that has not begun."""
+    groups = share_out(networks, task.batch_size or len(task.inputs))
+    return _State([Learner(task, networks, members) for members in groups], 0, 0.0)
 
 
-def _list_records(run: TrainingRun) -> dict[str, np.ndarray]:
-    """Return the arrays of a run that have a row for each record, by name."""
-    further = {f"further_outputs/{name}": v for name, v in run.further_outputs.items()}
-    return {"losses": run.losses, "outputs": run.outputs} | further
+def _stop(
+    learners: Sequence[Learner],
+    measurements: Sequence[Measurement],
+    loss_tolerance: float,
+    recorder: Recorder,
+) -> list[Learner]:
+    """Stop the networks that have arrived, and return the learners of those that go on."""
+    going_on = []
+    for learner, measured in zip(learners, measurements, strict=True):
+        arrived = measured.losses <= loss_tolerance
+        if arrived.any():
+            networks = learner.networks.take(np.flatnonzero(arrived))
+            recorder.repeat(learner.members[arrived], networks)
+        going_on += learner.without(arrived)
+    return going_on
+
+
+def _pack(
+    state: _State, networks: Ensemble | SingleNetwork, recorder: Recorder
+) -> dict[str, np.ndarray]:
+    """Return all that it takes to go on later, as arrays by name."""
+    packed = {"step": np.array(state.step), "seconds": np.array(state.seconds)}
+    packed |= {f"run/{name}": values for name, values in recorder.pack().items()}
+    for number, learner in enumerate(state.learners):
+        learner.give_back()
+        packed |= {f"group/{number}/{name}": values for name, values in learner.pack().items()}
+    for place, parameter in enumerate(networks.parameters()):
+        packed[f"weights/{place}"] = parameter.detach().cpu().numpy()
+    return packed
+
+
+def _unpack(
+    packed: Mapping[str, np.ndarray],
+    task: Task,
+    networks: Ensemble | SingleNetwork,
+    recorder: Recorder,
+) -> _State:
+    """Go on from what `_pack` returned."""
+    recorder.unpack(_choose(packed, "run/"))
+    with torch.no_grad():
+        for place, parameter in enumerate(networks.parameters()):
+            parameter.copy_(torch.as_tensor(packed[f"weights/{place}"]))
+    step, learners = packed["step"].item(), []
+    while group := _choose(packed, f"group/{len(learners)}/"):
+        learners.append(Learner.unpack(task, networks, group, step))
+    return _State(learners, step, packed["seconds"].item())
+
+
+def _choose(packed: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): values
+        for name, values in packed.items()
+        if name.startswith(prefix)
+    }
 
 
 def _describe(
@@ -362,33 +272,6 @@ def _describe(
         "batch_size": task.batch_size,
         "loss_tolerance": loss_tolerance,
     }
-
-
-def _allocate_run(
-    networks: Ensemble | SingleNetwork,
-    steps: np.ndarray,
-    norm_steps: np.ndarray,
-    num_points: int,
-    target_shape: tuple[int, ...],
-    grids: Mapping[str, torch.Tensor],
-) -> TrainingRun:
-    """Return a run whose arrays have their final size and no values yet."""
-    dtype = torch.empty(0, dtype=networks.dtype).numpy().dtype
-    num_networks, num_layers = len(networks.seeds), networks.num_layers
-
-    def make_outputs(length: int) -> np.ndarray:
-        return np.empty((len(steps), num_networks, length, *target_shape), dtype)
-
-    return TrainingRun(
-        seeds=np.array(networks.seeds),
-        steps=steps,
-        losses=np.empty((len(steps), num_networks), dtype),
-        outputs=make_outputs(num_points),
-        further_outputs={name: make_outputs(len(grid)) for name, grid in grids.items()},
-        spectral_norm_steps=norm_steps,
-        spectral_norms=np.empty((len(norm_steps), num_networks, num_layers), dtype),
-        seconds=0.0,
-    )
 
 
 def _check_finite(losses: np.ndarray, state: _State, learning_rate: float) -> None:

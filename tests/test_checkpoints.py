@@ -3,13 +3,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 import fprin_utils as fp
-from fprin_utils.storage import Checkpoint, open_whole
+from fprin_utils.storage import Checkpoint, open_whole, write_whole
 
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
@@ -251,6 +252,22 @@ def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(tmp_path):
         write_half(path)
     assert path.read_bytes() == b"earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_reader_never_meets_half_of_a_file(tmp_path):
+    path, contents = tmp_path / "file", [b"0" * 2_000_000, b"1" * 3_000_000]
+    write_whole(path, contents[0])
+
+    def write_often():
+        for number in range(50):
+            write_whole(path, contents[number % 2])
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_often)
+        while not writing.done():
+            # Not by ==, whose message would be as long as the file.
+            assert path.read_bytes() in contents, "half of a file"
+        writing.result()
 
 
 def write_half(path):
