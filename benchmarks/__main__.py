@@ -27,8 +27,9 @@ from fprin_utils.storage import write_whole
 
 HERE = Path(__file__).resolve().parent
 STEPS_OF_THE_CHECK = 20
-# Losses of float32 trainings after a few steps, from the same weights.
-TOLERANCE = 1e-3
+# As a share of how far the losses fall in these steps, in float32 and from the same weights. A step
+# size one hundredth too large makes more.
+TOLERANCE = 1e-2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,18 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_losses(workload: str, contenders: Sequence[str]) -> None:
-    """Raise a ValueError unless all contenders reach the same losses from the same weights."""
+    """Raise a ValueError unless the losses of all contenders fall alike from the same weights."""
     losses = {}
     for contender in contenders:
         reached = run_contender(contender, workload, STEPS_OF_THE_CHECK)["losses"]
         if reached is not None:
             losses[contender] = np.array(reached)
+    engine = losses["engine"]
+    fall = np.abs(engine - engine[0]).max(axis=0)
     for contender, reached in losses.items():
-        difference = np.abs(reached / losses["engine"] - 1).max()
+        difference = (np.abs(reached - engine) / fall).max()
         if not difference < TOLERANCE:
             raise ValueError(
                 f"{workload}: the losses of {contender} and of the engine differ by "
-                f"{difference:.1e} of their size; at most {TOLERANCE:g} is allowed"
+                f"{difference:.1e} of their fall; at most {TOLERANCE:g} is allowed"
             )
 
 

@@ -119,7 +119,8 @@ class Learner:
     def measure(self, *, with_norms: bool) -> Measurement:
         """Measure the networks as they are, with or without their spectral norms."""
         self._evaluate()
-        outputs = self.networks(self.task.inputs) if self.task.batch_size else self.outputs
+        is_known = self.task.batch_size is None and isinstance(self.networks, Ensemble)
+        outputs = self.outputs if is_known else self.networks(self.task.inputs)
         grids = self.task.grids.items()
         return Measurement(
             members=self.members,
@@ -156,7 +157,7 @@ class Learner:
 
     def pack(self) -> dict[str, np.ndarray]:
         """Return what it takes to go on later, beside the weights of all networks."""
-        packed = {"members": self.members}
+        packed = {"members": self.members, "shares_memory": np.array(self.shares_memory)}
         for name, moments in self.optimizer.moments.items():
             for place, moment in enumerate(moments):
                 packed[f"{name}/{place}"] = moment.cpu().numpy()
@@ -171,7 +172,11 @@ class Learner:
         num_updates: int,
     ) -> Learner:
         """Return the learner that goes on after so many updates from what `pack` returned."""
-        learner = cls(task, networks, packed["members"])
+        members = packed["members"]
+        if packed["shares_memory"]:
+            # The same sums may end in other bits where the numbers lie otherwise in memory.
+            members = slice(int(members[0]), int(members[-1]) + 1)
+        learner = cls(task, networks, members)
         optimizer = learner.optimizer
         moments = {
             name: [torch.as_tensor(packed[f"{name}/{place}"]) for place in range(len(each))]
@@ -239,6 +244,12 @@ def share_out(networks: Ensemble | SingleNetwork, num_points: int) -> list[slice
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
+def _prepare_worker() -> None:
+    # A new thread takes over the number of torch threads only when it is asked for it.
+    torch.get_num_threads()
+    torch.set_flush_denormal(True)
+
+
 @contextmanager
 def open_workers(num_jobs: int) -> Iterator[Callable[[Callable, Sequence], list]]:
     """Open threads that share the cores.
@@ -256,7 +267,7 @@ def open_workers(num_jobs: int) -> Iterator[Callable[[Callable, Sequence], list]
     num_threads = torch.get_num_threads()
     num_workers = max(1, min(num_threads, num_jobs))
     torch.set_num_threads(num_threads // num_workers)
-    pool = ThreadPoolExecutor(num_workers, initializer=torch.set_flush_denormal, initargs=(True,))
+    pool = ThreadPoolExecutor(num_workers, initializer=_prepare_worker)
     try:
         yield lambda work, items: list(pool.map(work, items))
     finally:

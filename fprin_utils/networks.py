@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 
-from fprin_utils.checks import check_device, check_whole
+from fprin_utils.checks import check_device, check_number, check_whole
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "sin": torch.sin}
 INITIALIZATIONS = ("normal", "pytorch", "glorot", "fan_in")
@@ -66,6 +67,8 @@ class Ensemble(torch.nn.Module):
         super().__init__()
         if not isinstance(widths, Sequence) or not widths:
             raise ValueError(f"widths is {widths!r}; it must list at least one hidden layer")
+        if not isinstance(seeds, Iterable):
+            raise ValueError(f"seeds is {seeds!r}; it must list seeds")
         self.seeds = [check_whole("a seed", seed) for seed in seeds]
         if not self.seeds:
             raise ValueError("seeds is empty; an ensemble needs at least one seed")
@@ -81,9 +84,10 @@ class Ensemble(torch.nn.Module):
             raise ValueError(
                 f"initialization {initialization!r} is not one of {', '.join(INITIALIZATIONS)}"
             )
-        for name, scale in (("init_std", init_std), ("gain", gain)):
-            if not (scale > 0 and math.isfinite(scale)):
-                raise ValueError(f"{name} is {scale}; it must be a positive number")
+        init_std, gain = (
+            check_number(name, scale, "a positive number", lambda scale: scale > 0)
+            for name, scale in (("init_std", init_std), ("gain", gain))
+        )
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype {dtype} is not one of torch.float32, torch.float64")
         check_device(device)
@@ -141,10 +145,16 @@ class Ensemble(torch.nn.Module):
             hidden = activate(torch.baddbmm(bias, hidden, weight))
         return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
-    def describe(self) -> str:
-        """Return sizes, activation and number type in a few words."""
+    def describe(self) -> dict[str, Any]:
+        """Return sizes, activation and number type in a few words, by what they tell of."""
         sizes = [self.num_inputs, *(weight.shape[2] for weight in self.weights)]
-        return f"{self.activation} {'-'.join(map(str, sizes))} {self.dtype}"
+        return {"network": f"{self.activation} {'-'.join(map(str, sizes))} {self.dtype}"}
+
+    def check_not_frozen(self) -> None:
+        """Raise a ValueError if a layer is frozen; an ensemble trains all its layers."""
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                raise ValueError(f"{name} is frozen; an ensemble trains all its layers")
 
     def take(self, members: slice | Sequence[int]) -> Ensemble:
         """Return some of the networks as an ensemble of their own.
@@ -208,44 +218,92 @@ class SingleNetwork:
             ValueError: If it is no torch.nn.Module, or has no parameter to train.
         """
         parameters = list(module.parameters()) if isinstance(module, torch.nn.Module) else []
-        if not any(parameter.requires_grad for parameter in parameters):
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        if not trained:
             raise ValueError(
                 f"networks is {module!r}; it must be an Ensemble or a torch.nn.Module with "
                 "parameters to train"
             )
         self.module = module
-        self.dtype, self.device = parameters[0].dtype, parameters[0].device
+        self.dtype, self.device = trained[0].dtype, trained[0].device
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype {self.dtype} is not one of torch.float32, torch.float64")
 
-    @torch.no_grad()
+    @torch.enable_grad()
     def check_fit(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         """Raise a ValueError unless the network turns inputs into outputs shaped as targets."""
         try:
-            shape = tuple(self.module(inputs).shape)
-        except RuntimeError as error:
+            outputs = self(inputs)
+        except (RuntimeError, TypeError) as error:
             raise ValueError(
                 f"the network does not take inputs of shape {tuple(inputs.shape)}: {error}"
             ) from error
-        if shape != targets.shape:
+        if outputs.shape[1:] != targets.shape:
             raise ValueError(
-                f"the network gives outputs of shape {shape} for targets of shape "
-                f"{tuple(targets.shape)}"
+                f"the network gives outputs of shape {tuple(outputs.shape[1:])} for targets of "
+                f"shape {tuple(targets.shape)}"
             )
+        if not outputs.requires_grad:
+            raise ValueError("the outputs of the network do not depend on its parameters")
+
+    @torch.no_grad()
+    def check_repeatable(self, inputs: torch.Tensor) -> None:
+        """Raise a ValueError if the network has a state beside its parameters."""
+        if buffers := [name for name, _ in self.module.named_buffers()]:
+            raise ValueError(f"a network with buffers ({', '.join(buffers)}) has no checkpoints")
+        with torch.random.fork_rng(devices=[]):
+            before = torch.get_rng_state()
+            self.module(inputs)
+            if not torch.equal(before, torch.get_rng_state()):
+                raise ValueError("a network that draws random numbers has no checkpoints")
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Evaluate the network: outputs (1, N, num_outputs) for inputs (N, num_inputs)."""
-        return self.module(inputs)[None]
+        """Evaluate the network as it will be used, with dropout and the like switched off.
+
+        Args:
+            inputs: Shape (N, num_inputs).
+
+        Returns:
+            Outputs, shape (1, N, num_outputs).
+        """
+        modes = {module: module.training for module in self.module.modules()}
+        self.module.eval()
+        try:
+            outputs = self.module(inputs)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        if not isinstance(outputs, torch.Tensor):
+            raise TypeError(f"it gives a {type(outputs).__name__} and not a tensor")
+        return outputs[None]
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Go through the parameters."""
         return self.module.parameters()
 
-    def describe(self) -> str:
-        """Return what the module says of itself."""
-        return f"{self.module!r} {self.dtype}"
+    def describe(self) -> dict[str, Any]:
+        """Return what the module says of itself, and the simple values that it holds."""
+        named_modules = self.module.named_modules()
+        return {
+            "network": f"{type(self.module).__qualname__} {self.module!r} {self.dtype}",
+            "parameters to train": [
+                name for name, each in self.module.named_parameters() if each.requires_grad
+            ],
+            "attributes": {name: _list_attributes(module) for name, module in named_modules},
+        }
 
     def take(self, _: slice | Sequence[int]) -> SingleNetwork:
         """Return itself, its only member."""
         return self
+
+
+def _list_attributes(module: torch.nn.Module) -> dict[str, Any]:
+    simple = (bool, int, float, str, type(None))
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and isinstance(value, simple)
+    }
 
 
 def _draw_layers(

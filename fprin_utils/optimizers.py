@@ -81,8 +81,20 @@ class Adam(GradientDescent):
     """
 
     def __init__(self, parameters: Sequence[torch.Tensor], learning_rate: float) -> None:
-        """As `GradientDescent`."""
+        """As `GradientDescent`.
+
+        Raises:
+            ValueError: If a parameter has gaps in memory, as a view of every other column has: the
+                kernel would go over what lies between.
+        """
         super().__init__(parameters, learning_rate)
+        for parameter in parameters:
+            # PyTorch keeps the strides of what has no gaps, and of nothing else.
+            if torch.empty_like(parameter).stride() != parameter.stride():
+                raise ValueError(
+                    f"a parameter of shape {tuple(parameter.shape)} does not lie in memory in one "
+                    f"piece (its strides are {parameter.stride()}); train a copy of it"
+                )
         self.means = self._make_moment("mean")
         self.squares = self._make_moment("square")
         count = torch.zeros((), device=self.parameters[0].device)
@@ -107,12 +119,18 @@ class Adam(GradientDescent):
 OPTIMIZERS = ("adam", "gradient_descent", "momentum")
 
 
-def check_optimizer(name: str, learning_rate: float, momentum: float) -> None:
-    """Raise a ValueError unless there is an optimiser of that name and its numbers are in range."""
+def check_optimizer(name: str, learning_rate: float, momentum: float) -> tuple[float, float]:
+    """Return learning rate and momentum as floats.
+
+    Raises:
+        ValueError: Unless there is an optimiser of that name and the numbers are in range.
+    """
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer {name!r} is not one of {', '.join(OPTIMIZERS)}")
-    check_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0)
-    check_number("momentum", momentum, "from 0 to below 1", lambda share: 0 <= share < 1)
+    return (
+        check_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0),
+        check_number("momentum", momentum, "from 0 to below 1", lambda share: 0 <= share < 1),
+    )
 
 
 def make_optimizer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import zipfile
 import zlib
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from fprin_utils.checks import check_number
 
 CHECKPOINT_KIND = "fprin_utils checkpoint 2"
 
@@ -28,6 +31,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Yields:
         The file to write to, in binary.
     """
+    path = path.resolve()
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
         with aside.open("wb") as file:
@@ -75,12 +79,23 @@ class Checkpoint:
             seconds: Least time between two saves.
 
         Raises:
-            ValueError: If the time is negative.
+            ValueError: If the time is negative, or no file can be written there.
         """
-        if not seconds >= 0:
-            raise ValueError(f"checkpoint_seconds is {seconds}; it must be 0 or more")
-        self.path, self.seconds, self.saved = Path(path), seconds, time.monotonic()
+        self.seconds = check_number(
+            "checkpoint_seconds", seconds, "0 or more", lambda seconds: seconds >= 0
+        )
         self.settings = json.loads(json.dumps(settings))
+        self.saved = time.monotonic()
+        try:
+            self.path = Path(path).resolve()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # In time, and not after a minute of training.
+            write_whole(self.path.with_name(f"{self.path.name}.probe"), b"")
+            self.path.with_name(f"{self.path.name}.probe").unlink()
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"checkpoint is {path!r}; no file can be written there: {error}"
+            ) from error
 
     def load(self) -> dict[str, np.ndarray] | None:
         """Read the file.
@@ -97,16 +112,18 @@ class Checkpoint:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             kind, settings = str(arrays.pop("kind")), json.loads(str(arrays.pop("settings")))
+            names = arrays.pop("names").tolist()
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._make_error(error) from error
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise self._make_error(error) from error
         if kind != CHECKPOINT_KIND:
             raise self._make_error(f"its kind is {kind!r}")
-        names = self.settings | settings
+        if names != list(arrays):
+            raise self._make_error("parts of it are missing")
         others = [
             _tell_apart(name, settings.get(name), self.settings.get(name))
-            for name in names
+            for name in self.settings | settings
             if settings.get(name) != self.settings.get(name)
         ]
         if others:
@@ -122,19 +139,37 @@ class Checkpoint:
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the file in one piece."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        about = {
+            "kind": CHECKPOINT_KIND,
+            "settings": json.dumps(self.settings),
+            "names": list(arrays),
+        }
         with open_whole(self.path) as file:
-            np.savez(file, kind=CHECKPOINT_KIND, settings=json.dumps(self.settings), **arrays)
-        # What an earlier process was killed over.
-        for stale in self.path.parent.glob(f".{self.path.name}.*.aside"):
-            stale.unlink(missing_ok=True)
+            np.savez(file, **about, **arrays)
+        self._remove_what_the_killed_left()
         self.saved = time.monotonic()
+
+    def _remove_what_the_killed_left(self) -> None:
+        for path in self.path.parent.iterdir():
+            aside = re.fullmatch(rf"\.{re.escape(self.path.name)}\.(\d+)\.aside", path.name)
+            if aside and not _is_running(int(aside[1])):
+                path.unlink(missing_ok=True)
 
     def _make_error(self, reason: object) -> ValueError:
         return ValueError(
             f"{self.path} is damaged, or no checkpoint of a training ({reason}); remove it to "
             "start anew, or name another file"
         )
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # It is somebody else's.
+    return True
 
 
 def _tell_apart(name: str, theirs: Any, ours: Any) -> str:

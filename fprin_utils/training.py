@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,12 +50,15 @@ def train(
     """Train every network of an ensemble on the same data, in lockstep, and record it.
 
     The loss of a network is its mean squared error, and no network sees another: on a CPU they are
-    shared out among the cores. Afterwards the ensemble holds the trained weights.
+    shared out among the cores. Afterwards the ensemble holds the trained weights; after an
+    interruption or an error, those of a step not long before, which may differ from network to
+    network.
 
     Args:
         networks: The ensemble, changed in place. Or any torch.nn.Module that maps inputs
             (N, num_inputs) to outputs (N, num_outputs): one network, S = 1, with seed 0, which is
-            differentiated automatically.
+            differentiated automatically. It learns in the mode in which it is and is recorded in
+            evaluation mode; one with buffers or random numbers cannot have a checkpoint.
         inputs: Training inputs, shape (N,) or (N, num_inputs).
         targets: Training targets, shape (N,) or (N, num_outputs), the same for all networks; or
             (S, N, num_outputs), one set for each network.
@@ -74,8 +78,8 @@ def train(
             networks have stopped.
         progress: Whether to show a progress bar with step, loss and rate.
         checkpoint: File (npz) in which the state of the training is saved now and then, and at its
-            end. If it exists, the training goes on from there, on the same machine to the same
-            bits as if it had never stopped.
+            end. If it exists, the training goes on from there: on the same machine, with the same
+            number of threads, to the same bits as if it had never stopped.
         checkpoint_seconds: Least time between two saves.
 
     Returns:
@@ -88,6 +92,10 @@ def train(
     """
     # A subclass may compute something else than an ensemble does, so it is not taken for one.
     networks = networks if type(networks) is Ensemble else SingleNetwork(networks)
+    learning_rate, momentum = check_optimizer(optimizer, learning_rate, momentum)
+    if not isinstance(further_inputs, Mapping | None):
+        kind = type(further_inputs).__name__
+        raise ValueError(f"further_inputs is a {kind}; it must map names to inputs")
     task = Task(
         inputs=_as_points("inputs", inputs, networks.num_inputs, networks),
         targets=_as_targets(targets, networks),
@@ -107,9 +115,12 @@ def train(
         raise ValueError(f"batch_size is {batch_size}; there are only {num_points} points")
     if isinstance(networks, SingleNetwork):
         networks.check_fit(task.inputs, task.targets[0])
-    check_optimizer(optimizer, learning_rate, momentum)
+    else:
+        networks.check_not_frozen()
     if loss_tolerance is not None:
-        check_number("loss_tolerance", loss_tolerance, "a positive number", lambda loss: loss > 0)
+        loss_tolerance = check_number(
+            "loss_tolerance", loss_tolerance, "a positive number", lambda loss: loss > 0
+        )
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
     steps = _check_steps("record_at", record_at, num_steps)
@@ -125,12 +136,15 @@ def train(
     recorder = Recorder(task, networks, steps=steps, norm_steps=norm_steps, components=components)
     saved = packed = None
     if checkpoint is not None:
+        if isinstance(networks, SingleNetwork):
+            networks.check_repeatable(task.inputs)
         settings = _describe(task, networks, recorder.run, num_steps, loss_tolerance)
         saved = Checkpoint(checkpoint, settings, checkpoint_seconds)
         packed = saved.load()
     state = _start(task, networks) if packed is None else _unpack(packed, task, networks, recorder)
     longest_span, started = 1, time.perf_counter() - state.seconds
     with (
+        _giving_back(state),
         open_workers(len(state.learners)) as at_once,
         tqdm(
             total=num_steps,
@@ -145,6 +159,7 @@ def train(
             if recorder.next_step == state.step:
                 measure = partial(Learner.measure, with_norms=recorder.wants_norms)
                 measurements = at_once(measure, state.learners)
+                _check_finite(np.hstack([m.losses for m in measurements]), state, learning_rate)
                 recorder.record(measurements)
                 if loss_tolerance is not None:
                     state.learners = _stop(state.learners, measurements, loss_tolerance, recorder)
@@ -157,14 +172,12 @@ def train(
             span, span_started = longest_span, time.perf_counter()
             span = min(span, (recorder.next_step or num_steps) - state.step)
             losses = np.hstack(at_once(partial(Learner.advance, num_steps=span), state.learners))
-            _check_finite(losses, state, learning_rate)
             state.step += span
+            _check_finite(losses, state, learning_rate)
             bar.set_postfix(loss=f"{losses[-1].mean():.2e}", refresh=False)
             bar.update(span)
             pace = (time.perf_counter() - span_started) / span
             longest_span = max(1, int(SECONDS_OF_A_SPAN / pace))
-    for learner in state.learners:
-        learner.give_back()
     return recorder.finish(state.seconds)
 
 
@@ -181,6 +194,16 @@ class _State:
     learners: list[Learner]
     step: int
     seconds: float
+
+
+@contextmanager
+def _giving_back(state: _State) -> Iterator[None]:
+    """Leave the weights in the ensemble however the training ends."""
+    try:
+        yield
+    finally:
+        for learner in state.learners:
+            learner.give_back()
 
 
 def _start(task: Task, networks: Ensemble | SingleNetwork) -> _State:
@@ -256,12 +279,12 @@ def _describe(
     """Return everything on which a training depends, arrays as digests."""
     weights = [parameter.detach().cpu().numpy() for parameter in networks.parameters()]
     further_inputs = {name: compute_digest(grid.cpu().numpy()) for name, grid in task.grids.items()}
-    return {
-        "network": networks.describe(),
+    return networks.describe() | {
         "seeds": list(map(int, networks.seeds)),
         "initial weights": compute_digest(*weights),
         "inputs": compute_digest(task.inputs.cpu().numpy()),
         "targets": compute_digest(task.targets.cpu().numpy()),
+        "axes of the outputs": run.outputs.ndim,
         "further_inputs": further_inputs,
         "num_steps": num_steps,
         "record_at": compute_digest(run.steps),
@@ -275,18 +298,23 @@ def _describe(
 
 
 def _check_finite(losses: np.ndarray, state: _State, learning_rate: float) -> None:
-    """Raise an error unless the losses of the span after the present step are finite.
+    """Raise an error unless the losses of the steps up to the present one are finite.
 
-    They have a row for each step and a column for each network that goes on.
+    They have a row for each step, if there are several, and a column for each network that goes on.
     """
+    diverged = ~np.isfinite(np.atleast_2d(losses))
+    if not diverged.any():
+        return
+    row = diverged.any(axis=1).argmax()
+    step = state.step - (len(diverged) - 1 - row)
     seeds = [seed for learner in state.learners for seed in learner.networks.seeds]
-    diverged = ~np.isfinite(losses)
-    if diverged.any():
-        row = diverged.any(axis=1).argmax()
-        raise FloatingPointError(
-            f"the loss of seed {seeds[diverged[row].argmax()]} is no longer finite at step "
-            f"{state.step + row + 1} with learning_rate {learning_rate:g}; try a smaller one"
-        )
+    loss = f"the loss of seed {seeds[diverged[row].argmax()]}"
+    if step == 0:
+        raise FloatingPointError(f"{loss} is not finite before the first step")
+    raise FloatingPointError(
+        f"{loss} is no longer finite at step {step} with learning_rate {learning_rate:g}; try a "
+        "smaller one"
+    )
 
 
 def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torch.Tensor:
@@ -305,9 +333,12 @@ def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torc
 
 def _as_array(name: str, values: Any) -> np.ndarray:
     try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
+        array = np.asarray(values)
+        if np.iscomplexobj(array):
+            raise ValueError("its numbers are complex")
+        return array.astype(float)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{name} is no array of real numbers: {error}") from error
 
 
 def _as_points(
@@ -320,9 +351,10 @@ def _as_points(
     if points.ndim != 2 or len(points) == 0 or points.shape[1] != num_components:
         wanted = f"(N, {num_components})" + (" or (N,)" if num_components == 1 else "")
         raise ValueError(f"{name} has shape {array.shape}; it must be {wanted} with N of 1 or more")
-    if not np.isfinite(points).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    return torch.as_tensor(points).to(networks.device, networks.dtype)
+    converted = torch.as_tensor(points).to(networks.device, networks.dtype)
+    if not converted.isfinite().all():
+        raise ValueError(f"{name} holds values that are not finite, or too large")
+    return converted
 
 
 def _check_steps(name: str, steps: Sequence[int], num_steps: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 import contextlib
 import copy
+import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fprin_utils as fp
-from fprin_utils.learners import Learner, Task
+from fprin_utils.learners import Learner, Task, open_workers
 
 PLAIN_OPTIMIZERS = {
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
@@ -253,6 +255,70 @@ def test_a_subclass_of_ensemble_is_not_taken_for_one():
         train(Doubled([4], seeds=[0], dtype=torch.float64))
 
 
+class Constant(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1)
+
+    def forward(self, inputs):
+        return super().forward(inputs).detach()
+
+
+class Gapped(torch.nn.Module):
+    """Its weights are every other column of a larger tensor."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(1, 12)[:, ::2])
+
+    def forward(self, inputs):
+        return torch.tanh(inputs @ self.weight).sum(dim=1, keepdim=True)
+
+
+def test_weights_with_gaps_in_memory_are_refused_where_they_would_train_wrongly():
+    networks = make_ensemble(seeds=range(6))
+    before = [parameter.detach().clone() for parameter in networks.parameters()]
+    with pytest.raises(ValueError, match="does not lie in memory in one piece"):
+        train(networks.take(slice(0, 6, 2)))
+    for parameter, old in zip(networks.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+    copied = train(networks.take([0, 2, 4]), optimizer="momentum")
+    gapped = train(networks.take(slice(0, 6, 2)), optimizer="momentum")
+    np.testing.assert_allclose(gapped.losses, copied.losses, rtol=1e-12)
+
+
+def test_a_frozen_layer_of_an_ensemble_is_named():
+    networks = make_ensemble()
+    networks.weights[1].requires_grad_(False)
+    with pytest.raises(ValueError, match=r"weights\.1 is frozen; an ensemble trains all"):
+        train(networks)
+
+
+def test_frozen_parameters_of_a_module_stay():
+    module = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    module[0].weight.requires_grad_(False)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    train(module)
+    same = [torch.equal(p, old) for p, old in zip(module.parameters(), before, strict=True)]
+    assert same == [True, False, False, False]
+
+
+def test_a_module_is_recorded_in_evaluation_mode_and_learns_in_its_own():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(1, 50), torch.nn.BatchNorm1d(50), torch.nn.Dropout(0.5),
+        torch.nn.Linear(50, 1),
+    )  # fmt: skip
+    run = train(module, num_steps=12, record_at=range(13))
+    assert module.training
+    # One pass for each step, one for the loss of the last, none for the records.
+    assert module[1].num_batches_tracked == 13
+    module.eval()
+    with torch.no_grad():
+        outputs = module(torch.tensor(GRID, dtype=torch.float32)[:, None])[:, 0]
+    np.testing.assert_allclose(run.outputs[-1, 0], outputs, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("module", "settings", "message"),
     [
@@ -262,6 +328,10 @@ def test_a_subclass_of_ensemble_is_not_taken_for_one():
         (torch.nn.Linear(1, 2), {}, r"outputs of shape \(24, 2\) for targets of shape \(24, 1\)"),
         (torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Flatten(0)), {}, r"shape \(24,\)"),
         (torch.nn.Linear(2, 1), {}, "the network does not take inputs of shape"),
+        (torch.nn.LSTM(1, 1), {}, "it gives a tuple and not a tensor"),
+        (torch.nn.Linear(1, 1, dtype=torch.bfloat16), {}, "dtype torch.bfloat16 is not one of"),
+        (Constant(), {}, "the outputs of the network do not depend on its parameters"),
+        (Gapped(), {}, r"a parameter of shape \(1, 6\) does not lie in memory in one piece"),
     ],
 )
 def test_a_module_that_does_not_fit_is_named(module, settings, message):
@@ -350,6 +420,25 @@ def test_divergence_names_step_seed_and_learning_rate():
     assert message in str(caught.value)
 
 
+def test_numbers_too_large_for_the_networks_are_named():
+    networks = make_ensemble(dtype=torch.float32)
+    for too_large in ({"targets": TARGET * 1e39}, {"further_inputs": {"far": GRID * 1e39}}):
+        with pytest.raises(ValueError, match="values that are not finite, or too large"):
+            train(networks, **too_large)
+    with pytest.raises(FloatingPointError, match="seed 0 is not finite before the first step"):
+        train(networks, targets=TARGET * 1e25, num_steps=0)
+
+
+def test_workers_compute_with_one_thread_each():
+    libraries = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    openmp = [name for name in libraries if "libgomp" in name or "libiomp" in name]
+    if not openmp:
+        pytest.skip("no OpenMP library found")
+    count_threads = ctypes.CDLL(openmp[0]).omp_get_max_threads
+    with open_workers(torch.get_num_threads()) as at_once:
+        assert at_once(lambda _: count_threads(), range(2)) == [1, 1]
+
+
 def test_a_whole_number_of_steps_may_be_a_float():
     assert train(make_ensemble(), num_steps=3e1, batch_size=8.0).steps[-1] == 30
 
@@ -368,6 +457,9 @@ def test_a_progress_bar_shows_step_loss_and_rate(capsys):
         ({"inputs": np.zeros((24, 2))}, r"inputs has shape \(24, 2\); it must be \(N, 1\) or \(N,"),
         ({"inputs": np.array([]), "targets": np.array([])}, r"inputs has shape \(0,\)"),
         ({"inputs": np.full(24, np.nan)}, "inputs holds values that are not finite"),
+        ({"targets": TARGET * 1j}, "targets is no array of real numbers: its numbers are complex"),
+        ({"targets": torch.ones(24, requires_grad=True)}, "targets is no array of real numbers"),
+        ({"further_inputs": [GRID]}, "further_inputs is a list; it must map names to inputs"),
         ({"targets": np.zeros(23)}, "24 inputs for 23 targets"),
         ({"targets": np.zeros((24, 2))}, r"targets has shape \(24, 2\)"),
         ({"targets": np.zeros((2, 24, 1))}, "2 sets of targets for 3 networks"),
