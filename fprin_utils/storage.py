@@ -31,7 +31,6 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Yields:
         The file to write to, in binary.
     """
-    path = path.resolve()
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
         with aside.open("wb") as file:
