@@ -37,12 +37,14 @@ class FigureEntry:
         article_figure: What the article calls the figure.
         shows: What the reader sees, in a few words.
         claims: Numbers of the claims that are tested there.
+        alt: What there is to see, for those who cannot see it.
     """
 
     notebook: str
     article_figure: str
     shows: str
     claims: tuple[str, ...]
+    alt: str
 
 
 FIGURES = (
@@ -51,66 +53,93 @@ FIGURES = (
         "Fig. 1",
         "The peaks of a one-dimensional target converge from low to high frequency",
         ("C1a",),
+        "Samples of a target with the networks' fits at two moments, the target's "
+        "spectrum with two peaks, and a heat map in which the low peak turns red long "
+        "before the high one",
     ),
     FigureEntry(
         "02_image_memorization",
         "Fig. 2",
         "A network memorises an image from outline to detail",
         ("C2",),
+        "Eight grey pictures: blurred blobs sharpen into the cameraman; below, error "
+        "curves of three frequency rings, in order for the image, out of order for the "
+        "control",
     ),
     FigureEntry(
         "03_spectral_norm_stability",
         "Fig. 3",
         "In a wide network the order stands although the weights' spectral norms do not grow",
         ("C9",),
+        "Norms of the wide network stay at 1 while its four peaks converge in order; "
+        "norms of the small network grow",
     ),
     FigureEntry(
         "04_high_frequency_oscillation",
         "Fig. 4",
         "Where high frequencies dominate, the low ones converge while oscillating",
         ("C13a", "C13b", "C14a", "C14b"),
+        "Where high frequencies dominate, the deviation of the lowest peak swings through "
+        "zero; where low ones do, it comes to rest",
     ),
     FigureEntry(
         "05_large_initialization_failure",
         "text",
         "Large initial weights end the order and spoil generalisation",
         ("C4", "C7a", "C7b", "C15a", "C15b"),
+        "A smooth and a wild fit through the same samples, their spectra, and test error "
+        "and order against the spread of the initial weights",
     ),
     FigureEntry(
         "06_polynomial_versus_network",
         "text",
         "Through few samples a polynomial oscillates where networks of many sizes stay flat",
         ("C3a", "C3b", "C3c", "C3d"),
+        "A polynomial that shoots out between the samples beside a flat network; how far "
+        "polynomials stray by degree; maps of how far networks of all sizes stray",
     ),
     FigureEntry(
         "07_early_stopping",
         "text",
         "With noisy samples the best test error comes before the end: the noise is learnt last",
         ("C5a", "C5b"),
+        "A noisy target fitted smoothly at the best step and raggedly at the end; the "
+        "test error falls and rises again; bands of the noise are learnt from low to high",
     ),
     FigureEntry(
         "08_random_targets",
         "text",
         "On random data the order from low to high frequency is weaker, or gone",
         ("C6a", "C6b", "C6c"),
+        "A random and a smooth target, heat maps in which both turn red from low to high, "
+        "less sharply for the random one, and the order of convergence seed by seed",
     ),
     FigureEntry(
         "09_gradient_theory",
         "text",
         "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
         ("C10a", "C10b", "C10c", "C11a", "C12", "C15c"),
+        "Gradients that fall exponentially with frequency, a map of which frequency has "
+        "the larger gradient with the predicted border, and Theorem 1 as a curve that "
+        "rises to 1 for small balls",
     ),
     FigureEntry(
         "10_spectral_bias_of_small_networks",
         "text",
         "Of ten sinusoids, ReLU networks learn the lowest first; the norms of small networks grow",
         ("C1b", "C1c", "C8a", "C8b"),
+        "Heat maps of ten sinusoids of which the lowest are learnt first, the growth of "
+        "the spectral norms, and the values that a released notebook would print far "
+        "above the true norms",
     ),
     FigureEntry(
         "11_amplitude_versus_frequency",
         "text",
         "Which of two frequencies converges first: a map over frequency and amplitude",
         ("C11b", "C11c", "C11d"),
+        "Two maps over frequency and amplitude: red where the low frequency converges "
+        "first, blue where the high one does; the blue corner is gone where both have the "
+        "same yardstick",
     ),
 )
 

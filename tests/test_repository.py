@@ -179,6 +179,11 @@ class TestNotebook:
             assert claim["control"]["verdict"] != "holds"
 
 
+def test_the_readme_shows_every_figure_with_its_alternative_text():
+    shown = dict(re.findall(r"!\[([^\]]+)\]\(figures/([^)]+)\.png\)", README))
+    assert shown == {entry.alt: entry.notebook for entry in fp.FIGURES}
+
+
 def test_both_conda_environments_are_the_same_file():
     assert (BINDER / "environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
 
