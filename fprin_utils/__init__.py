@@ -15,8 +15,17 @@ from fprin_utils.claims import (
     is_increasing,
     summarise_verdicts,
 )
-from fprin_utils.explorer import explore_images, explore_run
-from fprin_utils.figures import FIGURES, PROFILES, Settings, configure, save_figure
+from fprin_utils.experiments import PRESETS, Experiment
+from fprin_utils.explorer import Explorer, explore_image, explore_runs
+from fprin_utils.figures import (
+    FIGURES,
+    PROFILES,
+    Settings,
+    configure,
+    save_figure,
+    show_figure,
+)
+from fprin_utils.moving import MovingPicture
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
 from fprin_utils.optimizers import OPTIMIZERS
 from fprin_utils.plotting import (
@@ -78,11 +87,15 @@ __all__ = [
     "FIGURES",
     "INITIALIZATIONS",
     "OPTIMIZERS",
+    "PRESETS",
     "PROFILES",
     "SENTENCES",
     "ApproachFit",
     "Claim",
     "Ensemble",
+    "Experiment",
+    "Explorer",
+    "MovingPicture",
     "Settings",
     "TrainingRun",
     "check_bins",
@@ -105,8 +118,8 @@ __all__ = [
     "describe_claims",
     "describe_effect",
     "discretise",
-    "explore_images",
-    "explore_run",
+    "explore_image",
+    "explore_runs",
     "find_convergence_step",
     "find_excursions",
     "find_first_step_below",
@@ -131,6 +144,7 @@ __all__ = [
     "plot_spectrum",
     "sample_ball",
     "save_figure",
+    "show_figure",
     "shuffle_pixels",
     "summarise_verdicts",
     "take_at_steps",

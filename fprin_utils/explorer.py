@@ -1,77 +1,459 @@
-"""What is played with: sliders over a run that has been made."""
+"""What is played with: sliders over runs that have been made, and experiments of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import base64
+import html
+import json
+import math
+import shlex
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 
-from fprin_utils.plotting import plot_fits, plot_image, plot_spectrum
+from fprin_utils.experiments import (
+    LIMITS,
+    MOST_SINUSOIDS,
+    PRESETS,
+    TARGETS,
+    Experiment,
+)
+from fprin_utils.figures import Settings, make_image_tag, save_figure
+from fprin_utils.moving import MovingPicture
+from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS
+from fprin_utils.optimizers import OPTIMIZERS
 from fprin_utils.recording import TrainingRun
-from fprin_utils.spectra import compute_spectrum
+from fprin_utils.views import View, describe_order, view_curve, view_image
+
+NOTEBOOK = "12_explorer"
+SECONDS_BETWEEN_PICTURES, SHORTEST_PAUSE = 0.15, 0.03
+OWN = "your own"
+# With more values than these a slider goes in tens.
+MOST_SINGLE_STEPS = 1000
 
 
-def explore_run(run: TrainingRun, inputs: np.ndarray, targets: np.ndarray) -> ipywidgets.Widget:
-    """Return a slider over the records of a run: the fit and its spectrum at that step.
+class Player:
+    """A picture of a training, a slider over its records, and a button that plays them.
 
-    Args:
-        run: A run on one-dimensional inputs.
-        inputs: Training inputs, shape (N,).
-        targets: Training targets, shape (N,).
-
-    Returns:
-        The widget, to be shown as the last value of a cell.
+    Attributes:
+        widget: What is shown.
     """
 
-    def draw(record: int) -> None:
-        _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6))
-        outputs = run.outputs[record]
-        plot_fits(inputs, targets, {"networks": outputs}, ax=left)
-        amplitudes = {"target": targets, "networks": outputs}
-        amplitudes = {name: np.abs(compute_spectrum(v)) for name, v in amplitudes.items()}
-        plot_spectrum(amplitudes, ax=right)
+    def __init__(self) -> None:
+        """Make the controls; there is nothing to play yet."""
+        self.picture: MovingPicture | None = None
+        # The widget for images has no alternative text.
+        self.image = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%"))
+        self.play = ipywidgets.Play(interval=100, show_repeat=False)
+        self.slider = ipywidgets.IntSlider(
+            description="training", readout=False, layout=ipywidgets.Layout(flex="1 1 auto")
+        )
+        self.label = ipywidgets.Label()
+        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        self.slider.observe(lambda change: self._draw(change["new"]), "value")
+        bar = ipywidgets.HBox([self.play, self.slider, self.label])
+        self.widget = ipywidgets.VBox([self.image, bar], layout=ipywidgets.Layout(width="100%"))
 
-    return _make_slider(run.steps, draw)
+    def show(self, picture: MovingPicture, run: TrainingRun, record: int) -> None:
+        """Show a record.
+
+        Args:
+            picture: The picture on which it is drawn.
+            run: The run so far.
+            record: Which of its records to show.
+        """
+        self.picture, self.run = picture, run
+        self.play.max = self.slider.max = len(run.steps) - 1
+        if self.slider.value != record:
+            self.slider.value = record
+        else:
+            self._draw(record)
+
+    def load(self, view: View, run: TrainingRun) -> None:
+        """Show a finished run, half-way through its records or at the moment that was shown."""
+        last = len(run.steps) - 1
+        record = last // 2 if self.picture is None else min(self.slider.value, last)
+        self.show(MovingPicture(view, run.steps), run, record)
+
+    def _draw(self, record: int) -> None:
+        if self.picture is None:
+            return
+        step = f"step {self.picture.steps[record]:,}"
+        self.label.value = step
+        alt = (
+            f"At {step}: outputs of the networks beside their target, both spectra, and a heat map "
+            "of the relative error of each frequency over training"
+        )
+        png = self.picture.draw(self.run, record)
+        self.image.value = make_image_tag(png, alt, style="width:100%")
 
 
-def explore_images(
-    steps: Sequence[int], images: np.ndarray, target_image: np.ndarray
+def explore_runs(
+    runs: Mapping[Any, TrainingRun],
+    inputs: np.ndarray,
+    targets: np.ndarray | Mapping[Any, np.ndarray],
+    *,
+    names: Sequence[str],
+    curves: Mapping[str, np.ndarray] | None = None,
 ) -> ipywidgets.Widget:
-    """Return a slider over the records of a run on an image: target, output and error.
+    """Return a player of runs, with a slider for each thing in which they differ.
 
     Args:
-        steps: Recorded steps, length R.
-        images: What was learnt, shape (R, H, W).
-        target_image: The target, shape (H, W).
+        runs: Runs on one-dimensional inputs by the value in which they differ, or by a tuple of
+            values; then there is one for each combination.
+        inputs: Training inputs, shape (N,).
+        targets: Training targets, shape (N,), the same for all or by the keys of `runs`.
+        names: What differs, a name for each value of a key.
+        curves: Name of the further outputs that are drawn as curves, with their inputs.
 
     Returns:
         The widget, to be shown as the last value of a cell.
     """
+    choosers = []
+    for place, name in enumerate(names):
+        values = dict.fromkeys(_as_tuple(key)[place] for key in runs)
+        options = [(str(value), value) for value in values]
+        choosers.append(ipywidgets.SelectionSlider(options=options, **_describe(name)))
+    player, keys = Player(), {_as_tuple(key): key for key in runs}
 
-    def draw(record: int) -> None:
-        _, axes = plt.subplots(1, 3, figsize=(7.2, 2.6))
-        error = np.abs(images[record] - target_image)
-        shown = {"target": target_image, "network": images[record], "absolute error": error}
-        for ax, (title, image) in zip(axes, shown.items(), strict=True):
-            plot_image(image, title, ax=ax)
+    def choose(_: object = None) -> None:
+        key = keys[tuple(chooser.value for chooser in choosers)]
+        target = targets[key] if isinstance(targets, Mapping) else targets
+        view = view_curve(inputs, target, curves=curves)
+        player.load(view, runs[key])
 
-    return _make_slider(steps, draw)
+    for chooser in choosers:
+        chooser.observe(choose, "value")
+    choose()
+    return ipywidgets.VBox([*choosers, player.widget])
 
 
-def _make_slider(steps: Sequence[int], draw: Callable[[int], None]) -> ipywidgets.Widget:
-    slider = ipywidgets.SelectionSlider(
-        options=[(str(step), record) for record, step in enumerate(steps)],
-        value=len(steps) // 2,
-        description="step",
-        continuous_update=False,
-        layout=ipywidgets.Layout(width="90%"),
-    )
+def explore_image(run: TrainingRun, image: np.ndarray) -> ipywidgets.Widget:
+    """Return a player of a run on an image.
 
-    def show(record: int) -> None:
-        draw(record)
-        plt.show()
+    Args:
+        run: A run whose outputs are the pixels of the image, row by row.
+        image: The image that was learnt, shape (H, H).
 
-    output = ipywidgets.interactive_output(show, {"record": slider})
-    return ipywidgets.VBox([slider, output])
+    Returns:
+        The widget, to be shown as the last value of a cell.
+    """
+    player = Player()
+    player.load(view_image(image), run)
+    return player.widget
+
+
+def _as_tuple(key: Any) -> tuple:
+    return key if isinstance(key, tuple) else (key,)
+
+
+class Explorer:
+    """Experiments of one's own: controls, a picture that moves while the networks learn, a player.
+
+    Attributes:
+        widget: What is shown, as the last value of a cell.
+        experiment: The experiment that is shown.
+        run: Its run so far.
+    """
+
+    def __init__(self, experiment: Experiment, run: TrainingRun, settings: Settings) -> None:
+        """Show an experiment that has been made.
+
+        Args:
+            experiment: The experiment.
+            run: Its run.
+            settings: Settings of the notebook: those of experiments to come are like them but for
+                what the controls say, and their figures are saved below the same folder.
+        """
+        self.settings = settings
+        self.player = Player()
+        self.controls = _Controls(experiment)
+        self.train_button = ipywidgets.Button(
+            description="Train", icon="play", button_style="primary", tooltip="Train the networks"
+        )
+        self.stop_button = ipywidgets.Button(
+            description="Stop", icon="stop", disabled=True, tooltip="End the training here"
+        )
+        self.save_button = ipywidgets.Button(
+            description="Save figure", icon="download", tooltip="Save the picture and its JSON"
+        )
+        self.progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(flex="1 1 auto"))
+        self.status, self.sentence, self.saved = (ipywidgets.HTML() for _ in range(3))
+        self.train_button.on_click(lambda _: self._begin_task(self.train()))
+        self.stop_button.on_click(lambda _: self._ask_to_stop())
+        self.save_button.on_click(lambda _: self._begin_task(self.save()))
+        buttons = [self.train_button, self.stop_button, self.save_button, self.progress]
+        self.widget = ipywidgets.VBox(
+            [
+                self.controls.widget,
+                ipywidgets.HBox(buttons),
+                self.status,
+                self.player.widget,
+                self.sentence,
+                self.saved,
+            ]
+        )
+        self._begin(experiment, MovingPicture(experiment.view, experiment.steps))
+        self._follow(run)
+        self._tell(f"Trained for {run.steps[-1]:,} steps. Change something and press Train.")
+
+    async def train(self) -> None:
+        """Train what the controls describe, and move the picture meanwhile."""
+        try:
+            experiment = self.controls.read()
+        except ValueError as error:
+            self._tell(str(error))
+            return
+        self._set_busy(True)
+        self.stop_button.disabled, self.is_stopping = False, False
+        loop = asyncio.get_running_loop()
+        latest: list[tuple[int, TrainingRun]] = []
+        # Here and below, what takes long is done elsewhere, so that the controls go on answering.
+        picture = await loop.run_in_executor(None, MovingPicture, experiment.view, experiment.steps)
+        self._begin(experiment, picture)
+
+        def note(step: int, run: TrainingRun) -> bool:
+            latest[:] = [(step, run)]
+            return self.is_stopping
+
+        working = loop.run_in_executor(
+            None,
+            lambda: experiment.train(device=self.settings.device, progress=False, on_progress=note),
+        )
+        try:
+            while not working.done():
+                due = time.perf_counter() + SECONDS_BETWEEN_PICTURES
+                if latest:
+                    step, run = latest[0]
+                    self._follow(run)
+                    self._tell_progress(step, run.seconds, experiment.num_steps)
+                # Never less than a moment, in which the controls are heard.
+                await asyncio.sleep(max(due - time.perf_counter(), SHORTEST_PAUSE))
+            run = await working
+            self._follow(run)
+            ended = "Stopped" if self.is_stopping else "Done"
+            self._tell(
+                f"{ended} after {run.seconds:.1f} seconds. Move the slider, or press play, to go "
+                "through the training once more."
+            )
+        except (FloatingPointError, ValueError) as error:
+            self._tell(f"The training diverged: {error}.")
+        finally:
+            self.stop_button.disabled = True
+            self._set_busy(False)
+
+    def _begin(self, experiment: Experiment, picture: MovingPicture) -> None:
+        self.experiment, self.picture = experiment, picture
+        self.started = (time.perf_counter(), time.process_time())
+        self.progress.max = experiment.num_steps
+        self.saved.value = ""
+
+    def _follow(self, run: TrainingRun) -> None:
+        self.run = run
+        self.progress.value = run.steps[-1]
+        self.player.show(self.picture, run, len(run.steps) - 1)
+        told = describe_order(self.experiment.view, run.steps, self.picture.errors)
+        self.sentence.value = f'<p role="status" style="font-size:115%">{html.escape(told)}</p>'
+
+    def _tell(self, text: str) -> None:
+        self.status.value = f'<span role="status">{html.escape(text)}</span>'
+
+    def _tell_progress(self, step: int, seconds: float, num_steps: int) -> None:
+        left = seconds * (num_steps / max(step, 1) - 1)
+        self._tell(f"Step {step:,} of {num_steps:,}; about {left:.0f} seconds left.")
+
+    def _ask_to_stop(self) -> None:
+        self.is_stopping = True
+
+    def _set_busy(self, is_busy: bool) -> None:
+        for button in (self.train_button, self.save_button):
+            button.disabled = is_busy
+
+    def _begin_task(self, work: Coroutine) -> None:
+        # The loop holds tasks weakly: one that nobody holds may end half-way.
+        self.task = asyncio.get_running_loop().create_task(work)
+
+    async def save(self) -> None:
+        """Save the figure as it is, and show where it is and what would re-create it."""
+        folder = _find_free_folder(self.settings.output_dir)
+        settings = replace(
+            self.settings,
+            output_dir=folder,
+            values=dict(self.settings.values) | asdict(self.experiment),
+            started=self.started,
+        )
+        self._set_busy(True)
+        loop = asyncio.get_running_loop()
+        path = await loop.run_in_executor(None, save_figure, self.picture.freeze(), settings, [])
+        self._set_busy(False)
+        links = [_make_download(file) for file in (path, path.with_suffix(".json"))]
+        command = html.escape(make_papermill_line(self.experiment))
+        self.saved.value = (
+            f"<p>Saved in {html.escape(str(folder))}; download {' and '.join(links)}. Later, this "
+            f"line re-creates the run:</p><pre style='white-space:pre-wrap'>{command}</pre>"
+        )
+
+
+def make_papermill_line(experiment: Experiment) -> str:
+    """Return the command that runs the explorer's notebook with an experiment."""
+    values = json.dumps(asdict(experiment))
+    return f"papermill notebooks/{NOTEBOOK}.ipynb {NOTEBOOK}.ipynb -y {shlex.quote(values)}"
+
+
+def _find_free_folder(parent: Path) -> Path:
+    """Return the first of a row of numbered folders that is not there yet."""
+    number = 1
+    while (folder := parent / f"{NOTEBOOK}_{number}").exists():
+        number += 1
+    return folder
+
+
+def _make_download(path: Path) -> str:
+    kind = {"png": "image/png", "json": "application/json"}[path.suffix[1:]]
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<a download="{path.name}" href="data:{kind};base64,{content}">{path.name}</a>'
+
+
+class _Controls:
+    """The controls of an experiment: numbers within limits and names from lists, nothing else.
+
+    Attributes:
+        widget: What is shown.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.preset = _make_choice("preset", [OWN, *PRESETS])
+        self.target = _make_choice("target", TARGETS)
+        places = range(1, MOST_SINUSOIDS + 1)
+        self.frequencies = [_make_slider("frequencies", f"frequency {place}") for place in places]
+        self.amplitudes = [_make_slider("amplitudes", "amplitude", narrow=True) for _ in places]
+        self.num_layers = _make_slider("num_layers", "hidden layers")
+        places = range(1, LIMITS["num_layers"][1] + 1)
+        self.widths = [_make_slider("widths", f"neurons in {place}") for place in places]
+        self.others = {
+            "noise_std": _make_slider("noise_std", "noise, std"),
+            "num_points": _make_slider("num_points", "samples"),
+            "activation": _make_choice("activation", ACTIVATIONS),
+            "initialization": _make_choice("initial weights", INITIALIZATIONS),
+            "init_std": _make_slider("init_std", "their std"),
+            "optimizer": _make_choice("optimiser", OPTIMIZERS),
+            "learning_rate": _make_slider("learning_rate", "learning rate"),
+            "num_steps": _make_slider("num_steps", "steps"),
+            "num_seeds": _make_slider("num_seeds", "seeds"),
+            "seed": _make_slider("seed", "first seed"),
+        }
+        pairs = zip(self.frequencies, self.amplitudes, strict=True)
+        self.sinusoids = ipywidgets.VBox([ipywidgets.HBox(pair) for pair in pairs])
+        of_target = [self.others[name] for name in ("noise_std", "num_points")]
+        of_networks = [self.others[name] for name in ("activation", "initialization", "init_std")]
+        of_training = ("optimizer", "learning_rate", "num_steps", "num_seeds", "seed")
+        self.widget = ipywidgets.HBox(
+            [
+                _make_column("Target", [self.preset, self.target, self.sinusoids, *of_target]),
+                _make_column("Networks", [self.num_layers, *self.widths, *of_networks]),
+                _make_column("Training", [self.others[name] for name in of_training]),
+            ],
+            layout=ipywidgets.Layout(flex_flow="row wrap"),
+        )
+        self.write(experiment)
+        self.preset.observe(self._take_preset, "value")
+        lists = [*self.frequencies, *self.amplitudes, *self.widths, *self.others.values()]
+        for widget in [self.target, self.num_layers, *lists]:
+            widget.observe(lambda _: self._note_change(), "value")
+
+    def read(self) -> Experiment:
+        """Return the experiment that the controls describe; a ValueError says what is wrong."""
+        sinusoids = [
+            (frequency.value, amplitude.value)
+            for frequency, amplitude in zip(self.frequencies, self.amplitudes, strict=True)
+            if amplitude.value
+        ]
+        return Experiment(
+            target=self.target.value,
+            frequencies=tuple(frequency for frequency, _ in sinusoids),
+            amplitudes=tuple(amplitude for _, amplitude in sinusoids),
+            widths=tuple(slider.value for slider in self.widths[: self.num_layers.value]),
+            **{name: widget.value for name, widget in self.others.items()},
+        )
+
+    def write(self, experiment: Experiment) -> None:
+        """Set the controls to an experiment."""
+        self.is_writing = True
+        self.target.value = experiment.target
+        self.num_layers.value = len(experiment.widths)
+        for sliders, values, rest in (
+            (self.frequencies, experiment.frequencies, 1),
+            (self.amplitudes, experiment.amplitudes, 0.0),
+            (self.widths, experiment.widths, experiment.widths[-1]),
+        ):
+            for place, slider in enumerate(sliders):
+                slider.value = values[place] if place < len(values) else rest
+        for name, widget in self.others.items():
+            value = getattr(experiment, name)
+            if isinstance(widget, ipywidgets.SelectionSlider) and value not in widget.options:
+                widget.options = sorted([*widget.options, value])
+            widget.value = value
+        self.is_writing = False
+        self._note_change()
+
+    def _take_preset(self, change: dict[str, Any]) -> None:
+        if not self.is_writing and change["new"] != OWN:
+            self.write(PRESETS[change["new"]])
+
+    def _note_change(self) -> None:
+        """Name the preset that the controls have come to, and hide those that have no say."""
+        if self.is_writing:
+            return
+        try:
+            experiment = self.read()
+        except ValueError:
+            experiment = None
+        known = [name for name, preset in PRESETS.items() if preset == experiment]
+        self.is_writing = True
+        self.preset.value = known[0] if known else OWN
+        self.is_writing = False
+        _set_visible(self.sinusoids, self.target.value == "sinusoids")
+        _set_visible(self.others["num_points"], self.target.value != "picture")
+        _set_visible(self.others["init_std"], self.others["initialization"].value == "normal")
+        for place, slider in enumerate(self.widths):
+            _set_visible(slider, place < self.num_layers.value)
+
+
+def _describe(name: str, width: str = "105px") -> dict[str, Any]:
+    """Return what gives a control a name."""
+    return {"description": name, "style": {"description_width": width}}
+
+
+def _set_visible(widget: ipywidgets.Widget, is_visible: bool) -> None:
+    widget.layout.display = None if is_visible else "none"
+
+
+def _make_column(title: str, widgets: list[ipywidgets.Widget]) -> ipywidgets.Widget:
+    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), *widgets])
+
+
+def _make_choice(name: str, options: Iterable[str]) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=list(options), **_describe(name))
+
+
+def _make_slider(name: str, description: str, *, narrow: bool = False) -> ipywidgets.Widget:
+    """Make a slider over the limits of a setting; in powers where they are far apart."""
+    least, most = LIMITS[name]
+    shared = _describe(description)
+    if narrow:
+        shared = _describe(description, "65px") | {"layout": ipywidgets.Layout(width="220px")}
+    if isinstance(least, int):
+        step = 10 if most > MOST_SINGLE_STEPS else 1
+        return ipywidgets.IntSlider(min=least, max=most, step=step, **shared)
+    if least > 0:
+        powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+        values = [float(f"{digit}e{power}") for power in powers for digit in (1, 1.5, 2, 3, 5, 8)]
+        options = [value for value in values if least <= value <= most]
+        return ipywidgets.SelectionSlider(options=options, **shared)
+    return ipywidgets.FloatSlider(min=least, max=most, step=0.05, **shared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import json
 import os
@@ -15,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
@@ -140,6 +143,14 @@ FIGURES = (
         "Two maps over frequency and amplitude: red where the low frequency converges "
         "first, blue where the high one does; the blue corner is gone where both have the "
         "same yardstick",
+    ),
+    FigureEntry(
+        "12_explorer",
+        "play",
+        "Choose a target and networks, train them, and watch which frequencies come first",
+        (),
+        "Samples and the networks' fits, both spectra, and a heat map of the relative error over "
+        "training in which the lower frequency turns red first",
     ),
 )
 
@@ -281,6 +292,57 @@ def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> 
     for ending, content in contents.items():
         write_whole(settings.output_dir / f"{settings.notebook}.{ending}", content)
     return settings.output_dir / f"{settings.notebook}.png"
+
+
+def show_figure(figure: Figure, settings: Settings) -> DisplayedFigure:
+    """Show a notebook's figure with its alternative text.
+
+    Args:
+        figure: The figure, which need not be complete when it is saved.
+        settings: Settings of the run, from `configure`.
+
+    Returns:
+        What a notebook shows when it is the last value of a cell.
+    """
+    plt.close(figure)  # A notebook would show it a second time, without the text.
+    entry = next(entry for entry in FIGURES if entry.notebook == settings.notebook)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=figure.dpi, metadata={"Software": None})
+    return DisplayedFigure(drawn.getvalue(), entry.alt)
+
+
+@dataclass(frozen=True)
+class DisplayedFigure:
+    """A picture as a notebook shows it; JupyterLab has no alternative text for pictures but HTML.
+
+    Attributes:
+        png: The picture.
+        alt: Its alternative text.
+    """
+
+    png: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.alt, "text/html": make_image_tag(self.png, self.alt)}
+
+
+def make_image_tag(png: bytes, alt: str, *, style: str = "max-width:100%") -> str:
+    """Return HTML that shows a picture, drawn at once where it replaces another.
+
+    Args:
+        png: The picture.
+        alt: Its alternative text.
+        style: CSS of the element.
+
+    Returns:
+        The element, with the picture in it.
+    """
+    content = base64.b64encode(png).decode("ascii")
+    return (
+        f'<img alt="{html.escape(alt)}" style="{style}" decoding="sync" '
+        f'src="data:image/png;base64,{content}">'
+    )
 
 
 def measure_peak_memory() -> int:

@@ -38,6 +38,25 @@ class TrainingRun:
     spectral_norms: np.ndarray
     seconds: float
 
+    def take(self, members: Sequence[int]) -> TrainingRun:
+        """Return what was recorded of some networks.
+
+        Args:
+            members: Places of the networks, from 0.
+
+        Returns:
+            Their run, with the same steps.
+        """
+        further_outputs = self.further_outputs.items()
+        return replace(
+            self,
+            seeds=self.seeds[members],
+            losses=self.losses[:, members],
+            outputs=self.outputs[:, members],
+            further_outputs={name: values[:, members] for name, values in further_outputs},
+            spectral_norms=self.spectral_norms[:, members],
+        )
+
 
 def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") -> np.ndarray:
     """Return steps at which to record, from 0 to the last.

@@ -202,8 +202,6 @@ def store_outputs(source: Path, executed: nbformat.NotebookNode) -> None:
         if cell.cell_type != "code":
             continue
         cell.outputs, cell.execution_count = [], None
-        if "skip-execution" in cell.metadata.get("tags", []):
-            continue
         count += 1
         cell.execution_count = count
         for output in outputs_of[cell.id]:

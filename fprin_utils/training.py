@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ def train(
     spectral_norms_at: Sequence[int] = (),
     loss_tolerance: float | None = None,
     progress: bool = True,
+    on_progress: Callable[[int, TrainingRun], object] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
 ) -> TrainingRun:
@@ -77,6 +78,8 @@ def train(
             keeps the weights of that step, and later records repeat it. Training ends when all
             networks have stopped.
         progress: Whether to show a progress bar with step, loss and rate.
+        on_progress: Called with the step and the run so far, at each record and about twice a
+            second, in the thread of this call. If it returns True the training ends there.
         checkpoint: File (npz) in which the state of the training is saved now and then, and at its
             end. If it exists, the training goes on from there: on the same machine, with the same
             number of threads, to the same bits as if it had never stopped.
@@ -165,6 +168,8 @@ def train(
                     state.learners = _stop(state.learners, measurements, loss_tolerance, recorder)
             state.seconds = time.perf_counter() - started
             is_over = state.step == num_steps or not state.learners
+            if on_progress is not None and recorder.num_records:
+                is_over |= on_progress(state.step, recorder.finish(state.seconds)) is True
             if saved and (is_over or saved.is_due()):
                 saved.save(_pack(state, networks, recorder))
             if is_over:

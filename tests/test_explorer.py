@@ -1,51 +1,281 @@
+import asyncio
+import base64
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import ipywidgets
-import matplotlib as mpl
 import numpy as np
+import pytest
+import yaml
 
 import fprin_utils as fp
+from fprin_utils.explorer import OWN, make_papermill_line
+from fprin_utils.regenerate import ROOT
 
-mpl.use("agg")
+GRID = fp.make_grid(24)
+TARGET = fp.make_sinusoids(GRID, [1, 3])
+TINY = fp.Experiment(
+    frequencies=(1, 3), widths=(12,), init_std=0.5, learning_rate=0.02, num_steps=900, num_seeds=2
+)
 
 
-def find_slider(widget):
-    (slider,) = [
-        child for child in widget.children if isinstance(child, ipywidgets.SelectionSlider)
+def walk(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def find(widget, kind, description=None):
+    found = [
+        each
+        for each in walk(widget)
+        if type(each) is kind and description in (None, each.description)
     ]
-    return slider
+    assert len(found) == 1, [each.description for each in found]
+    return found[0]
 
 
-def shown_errors(widget):
-    (output,) = [child for child in widget.children if isinstance(child, ipywidgets.Output)]
-    return [entry for entry in output.outputs if entry["output_type"] == "error"]
+def take_picture(widget):
+    (image,) = [
+        each for each in walk(widget) if type(each) is ipywidgets.HTML and "<img" in each.value
+    ]
+    return image.value
 
 
-def record_calls(monkeypatch, name):
-    """Let a function of the explorer note its arguments, and draw nothing."""
-    calls = []
-    monkeypatch.setattr(fp.explorer, name, lambda *arguments, **_: calls.append(arguments))
-    return calls
+def decode(tag):
+    return base64.b64decode(re.search(r'base64,([^"]+)"', tag)[1])
 
 
-def test_the_slider_goes_over_all_records_of_a_run(monkeypatch):
-    grid = fp.make_grid(12)
-    networks = fp.Ensemble([4], seeds=[0, 1])
-    run = fp.train(networks, grid, np.sin(grid), num_steps=9, learning_rate=1e-2, progress=False)
-    widget = fp.explore_run(run, grid, np.sin(grid))
-    slider = find_slider(widget)
-    assert [label for label, _ in slider.options] == [str(step) for step in run.steps]
-    drawn = record_calls(monkeypatch, "plot_fits")
-    slider.value = len(run.steps) - 1
-    assert not shown_errors(widget)
-    ((_, _, fits),) = drawn
-    np.testing.assert_array_equal(fits["networks"], run.outputs[-1])
+def make_run(seeds=(0, 1), **settings):
+    settings = {"num_steps": 30, "learning_rate": 1e-2, "progress": False} | settings
+    return fp.train(fp.Ensemble([6], seeds=list(seeds), init_std=0.5), GRID, TARGET, **settings)
 
 
-def test_the_slider_goes_over_all_pictures(monkeypatch):
-    pictures = np.arange(3)[:, None, None] * np.ones((4, 4))
-    widget = fp.explore_images([0, 5, 7], pictures, np.ones((4, 4)))
-    slider = find_slider(widget)
-    assert [label for label, _ in slider.options] == ["0", "5", "7"]
-    drawn = record_calls(monkeypatch, "plot_image")
-    slider.value = 2
-    assert not shown_errors(widget)
-    assert [image.mean() for image, _ in drawn] == [1, 2, 1]
+def test_the_slider_goes_over_all_records_of_a_run():
+    run = make_run()
+    widget = fp.explore_runs({"all": run}, GRID, TARGET, names=["run"])
+    slider = find(widget, ipywidgets.IntSlider)
+    assert (slider.min, slider.max) == (0, len(run.steps) - 1)
+    label = find(widget, ipywidgets.Label)
+    picture = fp.MovingPicture(fp.views.view_curve(GRID, TARGET), run.steps)
+    for record in (0, len(run.steps) - 1):
+        slider.value = record
+        assert label.value == f"step {run.steps[record]}"
+        assert f'alt="At step {run.steps[record]}: ' in take_picture(widget)
+        assert decode(take_picture(widget)) == picture.draw(run, record)
+
+
+def test_sliders_choose_among_runs_and_keep_the_moment():
+    runs = {(std, i): make_run(seeds=[i], num_steps=9 + i) for std in (0.1, 0.5) for i in (0, 1)}
+    targets = {key: TARGET * (1 + key[0]) for key in runs}
+    widget = fp.explore_runs(runs, GRID, targets, names=["initial std", "seed"])
+    moment = find(widget, ipywidgets.IntSlider)
+    moment.value = 4
+    before = take_picture(widget)
+    chosen = find(widget, ipywidgets.SelectionSlider, "initial std")
+    assert [value for _, value in chosen.options] == [0.1, 0.5]
+    chosen.value = 0.5
+    find(widget, ipywidgets.SelectionSlider, "seed").value = 1
+    assert moment.value == 4
+    assert moment.max == len(runs[0.5, 1].steps) - 1
+    assert take_picture(widget) != before
+    picture = fp.MovingPicture(fp.views.view_curve(GRID, targets[0.5, 1]), runs[0.5, 1].steps)
+    assert decode(take_picture(widget)) == picture.draw(runs[0.5, 1], 4)
+
+
+def test_curves_are_drawn_at_further_points():
+    fine = fp.make_grid(200)
+    run = make_run(further_inputs={"fine": fine})
+    coarse = fp.explore_runs({"": run}, GRID, TARGET, names=["run"])
+    smooth = fp.explore_runs({"": run}, GRID, TARGET, names=["run"], curves={"fine": fine})
+    assert take_picture(coarse) != take_picture(smooth)
+
+
+def test_an_image_is_played_too():
+    image = fp.load_image("camera", size=8)
+    run = fp.train(
+        fp.Ensemble([6], seeds=[0], num_inputs=2),
+        *(fp.make_image_coordinates(8), image.ravel()),
+        num_steps=5,
+        learning_rate=1e-2,
+        progress=False,
+    )
+    widget = fp.explore_image(run, image)
+    before = take_picture(widget)
+    find(widget, ipywidgets.IntSlider).value = 0
+    assert take_picture(widget) != before
+
+
+@pytest.fixture
+def explorer(tmp_path):
+    values = dataclasses.asdict(TINY)
+    settings = fp.configure(
+        "12_explorer",
+        profile="quick",
+        profiles={"quick": {}},
+        output_dir=tmp_path,
+        device="cpu",
+        **values,
+    )
+    experiment = fp.Experiment.from_settings(settings)
+    assert experiment == TINY
+    return fp.Explorer(experiment, experiment.train(progress=False), settings)
+
+
+def control(explorer, description, place=0):
+    found = [
+        each
+        for each in walk(explorer.controls.widget)
+        if getattr(each, "description", None) == description
+    ]
+    return found[place]
+
+
+def test_it_starts_with_the_run_that_was_made(explorer):
+    assert explorer.controls.read() == TINY
+    assert "Trained for 900 steps" in explorer.status.value
+    assert "Low before high in 2 of 2 seeds" in explorer.sentence.value
+    assert 'role="status"' in explorer.sentence.value
+    assert explorer.stop_button.disabled
+
+
+def test_presets_set_the_controls_and_a_change_is_ones_own(explorer):
+    preset = control(explorer, "preset")
+    assert preset.value == OWN
+    for name, experiment in fp.PRESETS.items():
+        preset.value = name
+        assert explorer.controls.read() == experiment
+        assert preset.value == name
+    preset.value = "Figure 1: two peaks"
+    control(explorer, "seeds").value = 7
+    assert preset.value == OWN
+    control(explorer, "seeds").value = 4
+    assert preset.value == "Figure 1: two peaks"
+
+
+def test_controls_without_a_say_are_hidden(explorer):
+    def is_shown(description):
+        return control(explorer, description).layout.display != "none"
+
+    control(explorer, "preset").value = "Figure 2: the picture of a cameraman"
+    assert not is_shown("samples")
+    assert explorer.controls.sinusoids.layout.display == "none"
+    control(explorer, "target").value = "sinusoids"
+    assert is_shown("samples")
+    assert explorer.controls.sinusoids.layout.display != "none"
+    control(explorer, "hidden layers").value = 2
+    assert is_shown("neurons in 2")
+    assert not is_shown("neurons in 3")
+    control(explorer, "initial weights").value = "glorot"
+    assert not is_shown("their std")
+
+
+def test_every_control_has_a_name_and_takes_numbers_and_lists_alone(explorer):
+    allowed = {
+        *("Dropdown", "FloatSlider", "IntSlider", "SelectionSlider", "IntProgress", "Play"),
+        *("Button", "HTML", "Label", "HBox", "VBox"),
+    }
+    kinds = {type(each).__name__ for each in walk(explorer.widget)}
+    assert kinds <= allowed
+    for each in walk(explorer.widget):
+        if type(each).__name__ in {"Dropdown", "FloatSlider", "IntSlider", "SelectionSlider"}:
+            assert each.description
+
+
+def test_training_moves_the_picture_and_leaves_the_controls_free(explorer):
+    control(explorer, "steps").value = 2000
+    control(explorer, "neurons in 1").value = 100
+    pictures, gaps = set(), []
+
+    async def use():
+        training = asyncio.create_task(explorer.train())
+        last = time.perf_counter()
+        while not training.done():
+            await asyncio.sleep(0.01)
+            pictures.add(take_picture(explorer.widget))
+            gaps.append(time.perf_counter() - last)
+            last = time.perf_counter()
+        await training
+
+    asyncio.run(use())
+    assert len(pictures) >= 3
+    assert max(gaps) < 0.5
+    assert explorer.run.steps[-1] == 2000
+    assert "Done after" in explorer.status.value
+    assert explorer.progress.value == explorer.progress.max == 2000
+    assert not explorer.train_button.disabled
+
+
+def test_stop_ends_a_training_where_it_is(explorer):
+    control(explorer, "steps").value = 20_000
+    control(explorer, "neurons in 1").value = 400
+
+    async def use():
+        training = asyncio.create_task(explorer.train())
+        while len(explorer.run.steps) < 20 or explorer.stop_button.disabled:
+            await asyncio.sleep(0.01)
+        asked = time.perf_counter()
+        explorer.stop_button.click()
+        await training
+        return time.perf_counter() - asked
+
+    assert asyncio.run(use()) < 2
+    assert "Stopped after" in explorer.status.value
+    assert explorer.run.steps[-1] < 20_000
+
+
+def test_what_went_wrong_is_told(explorer):
+    control(explorer, "optimiser").value = "gradient_descent"
+    control(explorer, "learning rate").value = 1.0
+    control(explorer, "amplitude", 0).value = 3.0
+    asyncio.run(explorer.train())
+    assert "diverged" in explorer.status.value
+    assert "try a smaller one" in explorer.status.value
+    for place in range(4):
+        control(explorer, "amplitude", place).value = 0.0
+    asyncio.run(explorer.train())
+    assert "it must list 1 to 4 numbers" in explorer.status.value
+    assert not explorer.train_button.disabled
+
+
+def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
+    for _ in range(2):
+        asyncio.run(explorer.save())
+    folders = sorted(path.name for path in tmp_path.iterdir())
+    assert folders == ["12_explorer_1", "12_explorer_2"]
+    folder = tmp_path / "12_explorer_1"
+    record = json.loads((folder / "12_explorer.json").read_text(encoding="utf-8"))
+    assert fp.Experiment(**{n: record["parameters"][n] for n in dataclasses.asdict(TINY)}) == TINY
+    assert (folder / "12_explorer.png").read_bytes().startswith(b"\x89PNG")
+    assert 'download="12_explorer.png"' in explorer.saved.value
+    assert 'download="12_explorer.json"' in explorer.saved.value
+    assert "papermill notebooks/12_explorer.ipynb" in explorer.saved.value
+
+
+def test_the_papermill_line_makes_the_experiment_anew(tmp_path):
+    program, notebook, output, flag, values = shlex.split(make_papermill_line(TINY))
+    assert (program, flag) == ("papermill", "-y")
+    assert fp.Experiment(**yaml.safe_load(values)) == TINY
+    values = json.dumps(json.loads(values) | {"num_steps": 10, "output_dir": str(tmp_path)})
+    subprocess.run(
+        [
+            str(Path(sys.executable).with_name(program)),
+            notebook,
+            str(tmp_path / output),
+            flag,
+            values,
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    record = json.loads((tmp_path / "12_explorer.json").read_text(encoding="utf-8"))
+    assert record["parameters"]["frequencies"] == list(TINY.frequencies)
+    assert record["parameters"]["num_steps"] == 10
+    assert np.isfinite(record["seconds"])

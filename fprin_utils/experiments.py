@@ -1,0 +1,251 @@
+"""What is tried: an experiment that numbers and names alone describe, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fprin_utils.checks import check_number, check_whole
+from fprin_utils.figures import Settings
+from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
+from fprin_utils.optimizers import OPTIMIZERS
+from fprin_utils.recording import TrainingRun, make_steps
+from fprin_utils.targets import (
+    load_image,
+    make_grid,
+    make_image_coordinates,
+    make_random,
+    make_sinusoids,
+)
+from fprin_utils.training import train
+from fprin_utils.views import View, view_curve, view_image
+
+TARGETS = ("sinusoids", "random data", "picture")
+# Least and most that is allowed; beyond, two cores and a gigabyte of memory would not do.
+LIMITS: dict[str, tuple[float, float]] = {
+    "frequencies": (1, 30),
+    "amplitudes": (0.0, 3.0),
+    "noise_std": (0.0, 1.0),
+    "num_points": (16, 256),
+    "num_layers": (1, 5),
+    "widths": (1, 400),
+    "init_std": (0.01, 3.0),
+    "learning_rate": (1e-6, 1.0),
+    "num_steps": (10, 20_000),
+    "num_seeds": (1, 16),
+    "seed": (0, 999),
+}
+MOST_SINUSOIDS = 4
+NUM_RECORDS = 300
+PICTURE_SIZE = 32
+# Points of a curve for each sample, and what a run calls its outputs there.
+FINENESS, CURVES = 6, "curves"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A target, networks that learn it, and how.
+
+    Attributes:
+        target: One of `TARGETS`.
+        frequencies: Frequency indices of the sinusoids, whole numbers, at most `MOST_SINUSOIDS`.
+        amplitudes: Their amplitudes; a sinusoid of amplitude 0 is left out.
+        noise_std: Standard deviation of what is added to each sample.
+        num_points: Samples of a sum of sinusoids or of random data.
+        widths: Neurons of each hidden layer.
+        activation: One of `ACTIVATIONS`.
+        initialization: One of `INITIALIZATIONS`.
+        init_std: Standard deviation of the initial weights, for "normal".
+        optimizer: One of `OPTIMIZERS`.
+        learning_rate: Its step size.
+        num_steps: Updates.
+        num_seeds: Networks trained side by side.
+        seed: First of their seeds, and that of random data and noise.
+    """
+
+    target: str = "sinusoids"
+    frequencies: tuple[int, ...] = (1, 4)
+    amplitudes: tuple[float, ...] = (1.0, 1.0)
+    noise_std: float = 0.0
+    num_points: int = 61
+    widths: tuple[int, ...] = (200, 200, 200, 100)
+    activation: str = "tanh"
+    initialization: str = "normal"
+    init_std: float = 0.05
+    optimizer: str = "adam"
+    learning_rate: float = 2e-4
+    num_steps: int = 2000
+    num_seeds: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
+                )
+        for name, most in _LENGTHS.items():
+            values = getattr(self, name)
+            if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= most:
+                raise ValueError(f"{name} is {values!r}; it must list 1 to {most} numbers")
+        if len(self.amplitudes) != len(self.frequencies):
+            raise ValueError(
+                f"{len(self.amplitudes)} amplitudes for {len(self.frequencies)} frequencies"
+            )
+        for name in LIMITS.keys() & {field.name for field in fields(self)}:
+            values = getattr(self, name)
+            if name in _LENGTHS:
+                checked = tuple(_check_limits(name, value) for value in values)
+            else:
+                checked = _check_limits(name, values)
+            # Frozen for others; here a list becomes a tuple, and 3.0 the whole number that it is.
+            object.__setattr__(self, name, checked)
+        if self.target == "sinusoids":
+            if not any(self.amplitudes):
+                raise ValueError(f"amplitudes is {self.amplitudes}; one must be above 0")
+            if 2 * max(self.frequencies) >= self.num_points:
+                raise ValueError(
+                    f"num_points is {self.num_points}; a frequency of {max(self.frequencies)} "
+                    f"wants more than {2 * max(self.frequencies)}"
+                )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Experiment:
+        """Return the experiment that the settings of a notebook describe."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """Training inputs, shape (N,), or (N, 2) for the picture."""
+        if self.target == "picture":
+            return make_image_coordinates(PICTURE_SIZE)
+        return make_grid(self.num_points)
+
+    @cached_property
+    def clean_targets(self) -> np.ndarray:
+        """What is to be learnt before noise is added, shape (N,)."""
+        if self.target == "picture":
+            return load_image("camera", size=PICTURE_SIZE).ravel()
+        if self.target == "random data":
+            return make_random(self.num_points, seed=self.seed)
+        return make_sinusoids(self.inputs, self.frequencies, self.amplitudes)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Training targets, shape (N,)."""
+        # A stream of its own, or noise on random data would be those data once more.
+        noise = make_random(len(self.clean_targets), seed=self.seed + LIMITS["seed"][1] + 1)
+        return self.clean_targets + self.noise_std * noise
+
+    @cached_property
+    def view(self) -> View:
+        """What there is to see: the sinusoids, all frequencies of random data, or rings."""
+        if self.target == "picture":
+            return view_image(self.targets.reshape(PICTURE_SIZE, PICTURE_SIZE))
+        if self.target == "random data":
+            bins = range(1, (self.num_points + 1) // 2)
+        else:
+            present = zip(self.frequencies, self.amplitudes, strict=True)
+            bins = sorted({frequency for frequency, amplitude in present if amplitude})
+        curves = {CURVES: make_grid(FINENESS * self.num_points)}
+        return view_curve(self.inputs, self.targets, bins=bins, curves=curves)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of the records, shape (R,)."""
+        return make_steps(self.num_steps, NUM_RECORDS)
+
+    def train(
+        self,
+        *,
+        device: str = "cpu",
+        progress: bool = True,
+        on_progress: Callable[[int, TrainingRun], object] | None = None,
+    ) -> TrainingRun:
+        """Train the networks; arguments and errors are those of `fprin_utils.train`.
+
+        Returns:
+            The run; its further outputs `CURVES` are those at the view's `curve_inputs`.
+        """
+        is_picture = self.target == "picture"
+        networks = Ensemble(
+            self.widths,
+            seeds=range(self.seed, self.seed + self.num_seeds),
+            activation=self.activation,
+            initialization=self.initialization,
+            init_std=self.init_std,
+            num_inputs=2 if is_picture else 1,
+            device=device,
+        )
+        return train(
+            networks,
+            self.inputs,
+            self.targets,
+            num_steps=self.num_steps,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            record_at=self.steps,
+            further_inputs={} if is_picture else {CURVES: self.view.curve_inputs},
+            progress=progress,
+            on_progress=on_progress,
+        )
+
+
+def _check_limits(name: str, value: Any) -> float:
+    least, most = LIMITS[name]
+    wanted = f"from {least:,g} to {most:,g}"
+    number = check_number(name, value, wanted, lambda number: least <= number <= most)
+    return check_whole(name, value) if isinstance(least, int) else number
+
+
+_LENGTHS = {
+    "frequencies": MOST_SINUSOIDS,
+    "amplitudes": MOST_SINUSOIDS,
+    "widths": LIMITS["num_layers"][1],
+}
+_CHOICES: dict[str, Mapping[str, Any] | tuple[str, ...]] = {
+    "target": TARGETS,
+    "activation": ACTIVATIONS,
+    "initialization": INITIALIZATIONS,
+    "optimizer": OPTIMIZERS,
+}
+
+PRESETS: dict[str, Experiment] = {
+    "Figure 1: two peaks": Experiment(),
+    "Figure 2: the picture of a cameraman": Experiment(
+        target="picture",
+        widths=(256, 256, 256, 128),
+        learning_rate=1e-3,
+        num_steps=800,
+        num_seeds=1,
+    ),
+    "Figure 3: four peaks, a wide network": Experiment(
+        frequencies=(1, 2, 3, 4),
+        amplitudes=(1.0, 0.7, 0.5, 0.35),
+        widths=(400, 400, 400, 400),
+        init_std=0.08,
+        learning_rate=2e-5,
+        num_steps=1500,
+        num_seeds=2,
+    ),
+    "Figure 4: high frequencies dominate": Experiment(
+        frequencies=(1, 3, 5), amplitudes=(1.0, 2.0, 3.0), num_points=101, num_steps=3000
+    ),
+    "Large initial weights": Experiment(
+        frequencies=(1, 3, 5, 7),
+        amplitudes=(1.0, 1.0, 1.0, 1.0),
+        num_points=40,
+        init_std=1.0,
+        learning_rate=5e-4,
+    ),
+    "Noisy samples": Experiment(
+        frequencies=(1, 2), noise_std=0.4, num_points=60, init_std=0.1, num_steps=4000
+    ),
+    "Random data": Experiment(
+        target="random data", num_points=32, learning_rate=5e-4, num_steps=4000
+    ),
+}

@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+import fprin_utils as fp
+from fprin_utils.experiments import CURVES, LIMITS
+
+SMALL = {"widths": [6, 5], "num_steps": 30, "num_seeds": 2}
+
+
+def test_lists_and_floats_become_what_they_mean():
+    experiment = fp.Experiment(frequencies=[1.0, 3], amplitudes=[1, 2], widths=[8.0])
+    assert experiment.frequencies == (1, 3)
+    assert experiment.widths == (8,)
+    assert hash(experiment) == hash(dataclasses.replace(experiment))
+
+
+def test_the_target_is_the_sum_of_its_sinusoids_and_noise():
+    experiment = fp.Experiment(frequencies=(2, 5), amplitudes=(1.5, 0.0), noise_std=0.3)
+    grid = fp.make_grid(61)
+    np.testing.assert_allclose(experiment.clean_targets, 1.5 * np.sin(2 * grid), atol=1e-12)
+    noise = experiment.targets - experiment.clean_targets
+    assert 0.2 < noise.std() < 0.4
+    assert experiment.view.labels == ["2"]
+    other = dataclasses.replace(experiment, seed=1)
+    assert not np.allclose(noise, other.targets - other.clean_targets)
+
+
+def test_random_data_are_not_their_own_noise():
+    experiment = fp.Experiment(target="random data", noise_std=1.0)
+    noise = experiment.targets - experiment.clean_targets
+    assert abs(np.corrcoef(noise, experiment.clean_targets)[0, 1]) < 0.5
+    assert experiment.view.labels == [str(k) for k in range(1, 31)]
+
+
+def test_a_training_is_that_of_train():
+    experiment = fp.Experiment(**SMALL, init_std=0.4, learning_rate=1e-2, optimizer="momentum")
+    run = experiment.train(progress=False)
+    networks = fp.Ensemble([6, 5], seeds=[0, 1], init_std=0.4)
+    again = fp.train(
+        networks,
+        *(experiment.inputs, experiment.targets),
+        num_steps=30,
+        learning_rate=1e-2,
+        optimizer="momentum",
+        record_at=experiment.steps,
+        progress=False,
+    )
+    np.testing.assert_array_equal(run.outputs, again.outputs)
+    assert run.further_outputs[CURVES].shape[2] == len(experiment.view.curve_inputs)
+
+
+def test_the_picture_trains_too():
+    run = fp.Experiment(target="picture", **SMALL).train(progress=False)
+    assert run.outputs.shape[1:] == (2, 32 * 32)
+
+
+@pytest.mark.parametrize("name", fp.PRESETS)
+def test_presets_can_be_trained_and_seen(name):
+    experiment = dataclasses.replace(fp.PRESETS[name], num_steps=10)
+    run = experiment.train(progress=False)
+    errors = experiment.view.compute_errors(run.outputs)
+    assert errors.shape == (*run.losses.shape, len(experiment.view.labels))
+    assert np.isfinite(errors).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "import os"}, "target 'import os' is not one of sinusoids, random data, pict"),
+        ({"activation": "gelu"}, "activation 'gelu' is not one of tanh"),
+        ({"frequencies": (31,), "amplitudes": (1,)}, "frequencies is 31; it must be from 1 to 30"),
+        ({"frequencies": (1.5,), "amplitudes": (1,)}, "frequencies is 1.5"),
+        ({"frequencies": (1,) * 5, "amplitudes": (1,) * 5}, "it must list 1 to 4 numbers"),
+        ({"frequencies": (1,)}, "2 amplitudes for 1 frequencies"),
+        ({"frequencies": 3}, "frequencies is 3; it must list 1 to 4 numbers"),
+        ({"amplitudes": (0.0, 0.0)}, "one must be above 0"),
+        ({"amplitudes": (float("nan"), 1.0)}, "amplitudes is nan"),
+        ({"widths": ()}, r"widths is \(\); it must list 1 to 5 numbers"),
+        ({"widths": (401,)}, "widths is 401; it must be from 1 to 400"),
+        ({"num_points": 16, "frequencies": (8, 1)}, "a frequency of 8 wants more than 16"),
+        ({"num_steps": 10**6}, "num_steps is 1000000; it must be from 10 to 20,000"),
+        ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"num_seeds": "8"}, "num_seeds is '8'"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        fp.Experiment(**settings)
+
+
+def test_every_number_has_limits():
+    numbers = {
+        field.name
+        for field in dataclasses.fields(fp.Experiment)
+        if not isinstance(field.default, str)
+    }
+    assert numbers | {"num_layers"} == set(LIMITS)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+import fprin_utils as fp
+from fprin_utils.views import describe_order, view_curve, view_image
+
+GRID = fp.make_grid(32)
+TARGET = fp.make_sinusoids(GRID, [1, 5], [1.0, 0.5])
+
+
+def test_a_curve_is_seen_by_its_spectrum_and_its_peaks():
+    view = view_curve(GRID, TARGET)
+    assert view.labels == ["1", "5"]
+    outputs = np.stack([np.zeros(32), fp.make_sinusoids(GRID, [1, 5], [1.0, 0.25]), TARGET])
+    np.testing.assert_allclose(view.compute_errors(outputs), [[1, 1], [0, 0.5], [0, 0]], atol=1e-12)
+    amplitudes = view.compute_amplitudes(outputs)
+    np.testing.assert_allclose(amplitudes[1, [0, 1, 5]], [0, 0.5, 0.125], atol=1e-12)
+    assert amplitudes.shape == (3, len(view.frequencies))
+
+
+def test_a_curve_may_be_drawn_at_further_points():
+    fine = fp.make_grid(100)
+    view = view_curve(GRID, TARGET, bins=[5], curves={"fine": fine})
+    assert (view.curves, view.labels) == ("fine", ["5"])
+    assert view.curve_inputs is fine
+
+
+def test_an_image_is_seen_by_rings():
+    x = 2 * np.pi * np.arange(16) / 16
+    image = np.sin(x) + np.sin(3 * x)[:, None] + np.sin(6 * x) + 1.0
+    view = view_image(image)
+    assert view.labels == ["1 to 2", "2 to 4", "4 to 8"]
+    np.testing.assert_allclose(view.frequencies, range(1, 8))
+    amplitudes = view.compute_amplitudes(image.reshape(1, -1))[0]
+    # A unit sine has two coefficients of one half.
+    np.testing.assert_allclose(amplitudes, [0.5**0.5, 0, 0.5**0.5, 0, 0, 0.5**0.5, 0], atol=1e-12)
+    errors = view.compute_errors((image - np.sin(3 * x)[:, None]).reshape(1, -1))
+    np.testing.assert_allclose(errors, [[0, 1, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        (
+            [[[1, 1], [1, 1]], [[0.1, 1], [0.1, 1]], [[0.1, 0.1], [0.1, 0.1]]],
+            "Low before high in 2 of 2 seeds; frequencies 1, 5 are learnt at steps 10, 100",
+        ),
+        (
+            [[[1, 1], [1, 1]], [[0.1, 1], [1, 0.1]], [[0.1, 0.1], [0.1, 0.1]]],
+            "Low before high in 1 of 2 seeds",
+        ),
+        (
+            [[[1, 1], [1, 1]], [[0.1, 1], [0.1, 1]], [[0.1, 1], [0.1, 0.1]]],
+            "Learnt in all seeds: 1. Missing in some seeds or all: 5.",
+        ),
+        ([[[1, 1]]] * 3, "Missing in some seeds or all: 1, 5."),
+    ],
+)
+def test_the_order_is_told_in_a_sentence(errors, told):
+    view = view_curve(GRID, TARGET)
+    assert describe_order(view, np.array([0, 10, 100]), np.array(errors)).startswith(told)
+
+
+def test_the_order_of_one_frequency_is_when_it_is_learnt():
+    view = view_curve(GRID, TARGET, bins=[1])
+    steps, errors = np.array([0, 10]), np.array([[[1.0]], [[0.1]]])
+    assert describe_order(view, steps, errors) == "Frequency 1 is learnt at step 10."
+    assert describe_order(view, steps, errors + 1) == "Frequency 1 is not learnt yet."
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7], "1.00 (low before high)"),
+        ([7, 6, 5, 4, 3, 2, 1], "-1.00 (high before low)"),
+        ([4, 1, 6, 3, 7, 2, 5], "0.14 (hardly any order)"),
+    ],
+)
+def test_the_order_of_many_frequencies_is_a_coefficient(order, told):
+    target = fp.make_random(16, seed=0)
+    view = view_curve(fp.make_grid(16), target, bins=range(1, 8))
+    steps = np.arange(9)
+    errors = np.where(steps[:, None, None] >= np.array(order), 0.1, 1.0)
+    sentence = describe_order(view, steps, errors)
+    assert sentence.startswith("100% of the frequencies are learnt.")
+    assert told in sentence
