@@ -24,7 +24,7 @@ benchmark: $(VENV)/.ready
 	$(RUN) -m pip install --quiet --constraint requirements.lock --editable '.[benchmark]'
 	$(RUN) -m benchmarks $(ARGUMENTS)
 
-# For maintainers: run the notebooks, store their outputs in them, bring the README into step.
+# For maintainers: run the notebooks, store their outputs in them, bring the READMEs into step.
 notebooks: $(VENV)/.ready
 	$(RUN) -m fprin_utils.regenerate --write-notebooks
 	$(RUN) -m fprin_utils.publish

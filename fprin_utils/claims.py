@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,13 +126,19 @@ class Claim:
         return stored
 
 
-def _describe(value: Any) -> str:
+def _describe(value: Any, say: Callable[[str], str] = str) -> str:
     """Write a plain effect for a reader; a step that never came is null in JSON."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_describe(entry)}" for name, entry in value.items())
+        pair = say("{name}: {value}")
+        return "; ".join(
+            pair.format(name=say(name), value=_describe(entry, say))
+            for name, entry in value.items()
+        )
     if isinstance(value, list):
-        return f"({', '.join(_describe(entry) for entry in value)})"
-    return "never" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        return f"({', '.join(_describe(entry, say) for entry in value)})"
+    if value is None:
+        return say("never")
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _to_plain(value: Any) -> Any:
@@ -208,10 +214,15 @@ def summarise_verdicts(verdicts: Sequence[str]) -> str:
     return "holds in part" if "holds" in verdicts else "mixed"
 
 
-def describe_effect(effect: Mapping[str, Any]) -> str:
-    """Return the first entry of an effect as one line, as in "median tau: 0.71"."""
+def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) -> str:
+    """Return the first entry of an effect as one line, as in "median tau: 0.71".
+
+    Args:
+        effect: Sizes of the effect by name, as in `Claim`.
+        say: Puts an English text into the language of the reader.
+    """
     name = next(iter(effect), None)
-    return "" if name is None else _describe({name: _to_plain(effect[name])})
+    return "" if name is None else _describe({name: _to_plain(effect[name])}, say)
 
 
 def describe_claims(claims: Sequence[Claim]) -> Markdown:

@@ -1,4 +1,4 @@
-"""What is told outside: the README's tables and the public address, kept in step with the rest."""
+"""What is told outside: the tables of both READMEs and the public address, kept in step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fprin_utils.claims import SENTENCES, describe_effect, summarise_verdicts
@@ -16,6 +17,11 @@ from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
 
 RESULTS = ROOT / "benchmarks" / "results.json"
+# The README in each language, and what holds its words: each English text and its translation.
+READMES = {"README.md": None, "README.zh-CN.md": Path(__file__).with_name("zh_cn.json")}
+# What a table may say after the next run, if it does not say it now.
+POSSIBLE_WORDS = ("holds", "holds in part", "mixed", "fails", "never")
+Say = Callable[[str], str]
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
 
@@ -41,33 +47,75 @@ def read_records() -> dict[str, dict[str, Any]]:
     }
 
 
-def format_figures_table() -> str:
-    """Return the README's table of figures, from the registry and the stored records."""
-    rows = [
-        "| Article figure | Notebook | Shows | Claims | CPU time | Launch on Binder |",
-        "|---|---|---|---|---|---|",
-    ]
+def make_say(readme: str) -> Say:
+    """Return what puts an English text into the language of a README.
+
+    Args:
+        readme: One of `READMES`.
+
+    Returns:
+        A function that raises ValueError for a text without a translation.
+    """
+    path = READMES[readme]
+    if path is None:
+        return str
+    words = json.loads(path.read_text(encoding="utf-8"))
+
+    def say(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{path.name} has no translation of {text!r}")
+        return words[text]
+
+    return say
+
+
+def collect_texts() -> list[str]:
+    """Return all that needs a translation: what the tables say, and what describes a picture."""
+    texts = [*POSSIBLE_WORDS, *(entry.alt for entry in FIGURES)]
+
+    def note(text: str) -> str:
+        texts.append(text)
+        return text
+
+    for format_table in TABLES.values():
+        format_table(note)
+    return list(dict.fromkeys(texts))
+
+
+def format_figures_table(say: Say = str) -> str:
+    """Return a README's table of figures, from the registry and the stored records.
+
+    Args:
+        say: Puts an English text into the language of the table, from `make_say`.
+    """
+    header = ("Article figure", "Notebook", "Shows", "Claims", "CPU time", "Launch on Binder")
+    rows = _start_table(header, say)
     records = read_records()
     for entry in FIGURES:
         cells = (
-            entry.article_figure,
+            say(entry.article_figure),
             f"[{entry.notebook}](notebooks/{entry.notebook}.ipynb)",
-            entry.shows,
+            say(entry.shows),
             ", ".join(entry.claims),
             f"{records[entry.notebook]['cpu_seconds']:.0f} s",
-            f"[launch]({make_binder_link(entry.notebook)})",
+            f"[{say('launch')}]({make_binder_link(entry.notebook)})",
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
-def format_claims_table() -> str:
-    """Return the README's table of claims: each sentence, then its tests, from the records."""
-    rows = [
-        "| Claim | Sentence of the article, and how it was tested | Notebook | Verdict | Seeds | "
-        "Effect |",
-        "|---|---|---|---|---|---|",
-    ]
+def _start_table(header: Sequence[str], say: Say) -> list[str]:
+    return [f"| {' | '.join(map(say, header))} |", "|" + "---|" * len(header)]
+
+
+def format_claims_table(say: Say = str) -> str:
+    """Return a README's table of claims: each sentence, then its tests, from the records.
+
+    Args:
+        say: Puts an English text into the language of the table, from `make_say`.
+    """
+    tests = "Sentence of the article, and how it was tested"
+    rows = _start_table(("Claim", tests, "Notebook", "Verdict", "Seeds", "Effect"), say)
     tested = [
         (claim, notebook)
         for notebook, record in read_records().items()
@@ -79,42 +127,46 @@ def format_claims_table() -> str:
             key=lambda part: part[0]["id"],
         )
         overall = summarise_verdicts([claim["verdict"] for claim, _ in parts])
-        rows.append(f"| **{number}** | *{sentence}* | | **{overall}** | | |")
-        rows.extend(_format_part(claim, notebook) for claim, notebook in parts)
+        rows.append(f"| **{number}** | *{say(sentence)}* | | **{say(overall)}** | | |")
+        rows.extend(_format_part(claim, notebook, say) for claim, notebook in parts)
     return "\n".join(rows) + "\n"
 
 
-def _format_part(claim: dict[str, Any], notebook: str) -> str:
+def _format_part(claim: dict[str, Any], notebook: str, say: Say) -> str:
     low, high = claim["interval"]
+    verdicts = {"verdict": say(claim["verdict"]), "control": say(claim["control"]["verdict"])}
+    share = say("{successes} of {trials}, {low:.2f} to {high:.2f}")
     cells = (
         claim["id"],
-        claim["statement"],
+        say(claim["statement"]),
         f"[{notebook.split('_')[0]}](notebooks/{notebook}.ipynb)",
-        f"{claim['verdict']}; control {claim['control']['verdict']}",
-        f"{claim['successes']} of {claim['trials']}, {low:.2f} to {high:.2f}",
-        describe_effect(claim["effect"]),
+        say("{verdict}; control {control}").format(**verdicts),
+        share.format(**claim, low=low, high=high),
+        describe_effect(claim["effect"], say),
     )
     # A bar, as in |w|, would end the cell.
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
-def format_speed_table() -> str:
-    """Return the README's table of speed, from the stored results of the benchmark."""
+def format_speed_table(say: Say = str) -> str:
+    """Return a README's table of speed, from the stored results of the benchmark.
+
+    Args:
+        say: Puts an English text into the language of the table, from `make_say`.
+    """
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    rows = [
-        "| Training | Seeds | Plain loop | torch.compile | JAX | Share of the bound |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = ("Training", "Seeds", "Plain loop", "torch.compile", "JAX", "Share of the bound")
+    rows = _start_table(header, say)
     for workload in results["workloads"].values():
         ratios = {name: ratio["median"] for name, ratio in workload["ratios"].items()}
-        cells = [workload["title"], str(workload["num_seeds"])]
+        cells = [say(workload["title"]), str(workload["num_seeds"])]
         cells += [f"{ratios[name]:.3g}" for name in ("plain loop", "torch.compile", "JAX")]
         cells.append(f"{ratios['products alone']:.0%}")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
 
-# What stands in the README between `<!-- NAME -->` and `<!-- end of NAME -->`.
+# What stands in a README between `<!-- NAME -->` and `<!-- end of NAME -->`.
 TABLES = {
     "figures": format_figures_table,
     "claims": format_claims_table,
@@ -126,7 +178,7 @@ def find_table(text: str, name: str) -> re.Match[str]:
     """Return where a table of `TABLES` stands in a text.
 
     Args:
-        text: For example the README.
+        text: For example a README.
         name: One of `TABLES`.
 
     Raises:
@@ -139,14 +191,15 @@ def find_table(text: str, name: str) -> re.Match[str]:
     return places[0]
 
 
-def update_readme() -> None:
-    """Write the tables into the README."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, format_table in TABLES.items():
-        place = find_table(text, name)
-        text = text[: place.start()] + format_table() + text[place.end() :]
-    write_whole(readme, text)
+def update_readmes() -> None:
+    """Write the tables into the README of each language."""
+    for readme in READMES:
+        say = make_say(readme)
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        for name, format_table in TABLES.items():
+            place = find_table(text, name)
+            text = text[: place.start()] + format_table(say) + text[place.end() :]
+        write_whole(ROOT / readme, text)
 
 
 def set_address(address: str) -> None:
@@ -162,9 +215,9 @@ def set_address(address: str) -> None:
     if not match:
         raise ValueError(f"{address!r} is not of the form https://github.com/OWNER/NAME")
     old = ADDRESS_PATTERN.fullmatch(read_address())[1]
-    repeating = [ROOT / "README.md", ROOT / "CITATION.cff", *sorted(NOTEBOOKS.glob("*.ipynb"))]
+    pages = [ROOT / name for name in (*READMES, "CITATION.cff")]
     # pyproject.toml tells the old address, so it comes last: a broken run can be repeated.
-    for path in [*repeating, ROOT / "pyproject.toml"]:
+    for path in [*pages, *sorted(NOTEBOOKS.glob("*.ipynb")), ROOT / "pyproject.toml"]:
         text = path.read_text(encoding="utf-8")
         for host in ("https://github.com", "https://mybinder.org/v2/gh"):
             text = text.replace(f"{host}/{old}", f"{host}/{match[1]}")
@@ -175,14 +228,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m fprin_utils.publish",
-        description="Bring the README's tables into step with the figures.",
+        description="Bring the tables of the READMEs into step with the figures.",
     )
     parser.add_argument("--repository", metavar="URL", help="first set the public address")
     options = parser.parse_args(arguments)
     try:
         if options.repository:
             set_address(options.repository)
-        update_readme()
+        update_readmes()
     except (OSError, ValueError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 2

@@ -91,3 +91,5 @@ def test_one_line_of_an_effect_is_its_first_entry():
     effect = {"median first steps": np.array([12.0, np.inf]), "further": 3}
     assert fp.describe_effect(effect) == "median first steps: (12, never)"
     assert fp.describe_effect({}) == ""
+    words = {"median first steps": "pas", "never": "jamais", "{name}: {value}": "{name} {value}"}
+    assert fp.describe_effect(effect, lambda text: words[text]) == "pas (12, jamais)"

@@ -20,7 +20,6 @@ from fprin_utils import publish
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
 
 NAMES = [entry.notebook for entry in fp.FIGURES]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMMON_PARAMETERS = {"profile", "seed", "num_seeds", "device", "output_dir"}
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
@@ -44,16 +43,6 @@ def test_registry_notebooks_and_figures_are_the_same():
     assert sorted(tracked) == sorted(f"figures/{n}.{e}" for n in NAMES for e in ("json", "png"))
 
 
-@pytest.mark.parametrize("name", publish.TABLES)
-def test_the_readme_tables_are_what_the_stored_records_say(name):
-    def drop_times(table):
-        # Seconds differ from run to run; a figure made anew may keep its row.
-        return re.sub(r"\d+ s \|", "", table)
-
-    table = publish.find_table(README, name)[0]
-    assert drop_times(table) == drop_times(publish.TABLES[name]())
-
-
 def test_every_sentence_of_the_article_is_tested_somewhere():
     ids = [claim for entry in fp.FIGURES for claim in entry.claims]
     assert len(set(ids)) == len(ids)
@@ -61,38 +50,17 @@ def test_every_sentence_of_the_article_is_tested_somewhere():
     assert numbers == set(fp.SENTENCES) == {f"C{number}" for number in range(1, 16)}
 
 
-def test_the_claims_table_has_a_row_for_each_sentence_and_each_test():
-    rows = [row.split("|")[1:-1] for row in publish.format_claims_table().splitlines()[2:]]
-    ids = [row[0].strip(" *") for row in rows]
-    assert set(ids) == {c for entry in fp.FIGURES for c in entry.claims} | set(fp.SENTENCES)
-    for row in rows:
-        assert len(row) == 6, row
-        if "**" not in row[0]:
-            assert all(cell.strip() for cell in row), row
-
-
-def test_every_link_of_the_readme_leads_somewhere():
-    targets = re.findall(r"\]\(([^)\s]+)\)", README)
-    local = [target for target in targets if not target.startswith("https://")]
-    assert len(local) > 15
-    assert [target for target in local if not (ROOT / target.split("#")[0]).exists()] == []
-
-
-def test_every_picture_of_the_readme_has_a_description():
-    for description, target in re.findall(r"!\[([^\]]*)\]\((figures/[^)]+)\)", README):
-        assert len(description) > 40, target
-
-
 def test_the_public_address_is_the_same_everywhere():
     slug = publish.ADDRESS_PATTERN.fullmatch(publish.read_address())[1]
-    for path in [ROOT / "README.md", ROOT / "CITATION.cff", *NOTEBOOKS.glob("*.ipynb")]:
+    pages = [ROOT / name for name in (*publish.READMES, "CITATION.cff")]
+    for path in [*pages, *NOTEBOOKS.glob("*.ipynb")]:
         text = path.read_text(encoding="utf-8")
         found = re.findall(r"https://(?:github\.com|mybinder\.org/v2/gh)/([\w.-]+/[\w.-]+)", text)
         assert set(found) - {"OWNER/NAME", *OTHERS} == {slug}, path.name
 
 
 def test_one_command_sets_the_address_everywhere(tmp_path, monkeypatch):
-    for name in ("pyproject.toml", "README.md", "CITATION.cff"):
+    for name in ("pyproject.toml", *publish.READMES, "CITATION.cff"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "notebooks").mkdir()
     for path in NOTEBOOKS.glob("*.ipynb"):
@@ -187,11 +155,6 @@ class TestNotebook:
             assert claim["verdict"] == again.verdict
             assert claim["trials"] >= 4
             assert claim["control"]["verdict"] != "holds"
-
-
-def test_the_readme_shows_every_figure_with_its_alternative_text():
-    shown = dict(re.findall(r"!\[([^\]]+)\]\(figures/([^)]+)\.png\)", README))
-    assert shown == {entry.alt: entry.notebook for entry in fp.FIGURES}
 
 
 def test_both_conda_environments_are_the_same_file():
