@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fprin_utils.claims import SENTENCES, describe_effect, summarise_verdicts
@@ -123,11 +123,11 @@ TABLES = {
 
 
 def find_table(text: str, name: str) -> re.Match[str]:
-    """Return where a table of `TABLES` stands in a text.
+    """Return where a table stands in a text, between two marks as above.
 
     Args:
         text: For example the README.
-        name: One of `TABLES`.
+        name: The name that its marks tell.
 
     Raises:
         ValueError: If the text has no place for that table, or more than one.
@@ -139,14 +139,26 @@ def find_table(text: str, name: str) -> re.Match[str]:
     return places[0]
 
 
+def fill_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """Return a text with each table in its place.
+
+    Args:
+        text: For example the README.
+        tables: For each name, as it stands in the marks, what returns the table.
+
+    Raises:
+        ValueError: If the text has no place for one of them, or more than one.
+    """
+    for name, format_table in tables.items():
+        place = find_table(text, name)
+        text = text[: place.start()] + format_table() + text[place.end() :]
+    return text
+
+
 def update_readme() -> None:
     """Write the tables into the README."""
     readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name, format_table in TABLES.items():
-        place = find_table(text, name)
-        text = text[: place.start()] + format_table() + text[place.end() :]
-    write_whole(readme, text)
+    write_whole(readme, fill_tables(readme.read_text(encoding="utf-8"), TABLES))
 
 
 def set_address(address: str) -> None:
