@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: figures test benchmark notebooks readme lock clean
+.PHONY: figures test site benchmark notebooks readme lock clean
 
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
 # A parameter in PARAMETERS has no spaces: widths=[20,20].
@@ -18,6 +18,11 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
 	env -u FPRIN_PROFILE $(RUN) -m pytest --nbval-lax -o filterwarnings=default notebooks
+
+# The notebooks and the package as pages to read in a browser, without a network.
+site: $(VENV)/.ready
+	rm -rf site/_build
+	$(RUN) site/build.py site/_build
 
 # make benchmark [ARGUMENTS="--workloads small --rounds 3"]
 benchmark: $(VENV)/.ready
@@ -37,7 +42,7 @@ lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install torch==2.13.0
-	$(VENV)-lock/bin/python -m pip install '.[test]'
+	$(VENV)-lock/bin/python -m pip install '.[test,site]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude fprin_utils > $(VENV)-lock/frozen
 	sed 's/+cpu$$//' $(VENV)-lock/frozen > requirements.lock
 	rm -rf $(VENV)-lock

@@ -15,7 +15,7 @@ class Backpropagation:
     """Outputs of the networks of an ensemble, and the gradients of their losses by the chain rule.
 
     With inputs h_0, layer l computes z_l = h_{l-1} W_l + b_l and h_l = s(z_l), where s is the
-    activation, left out in the last layer L. Given delta_L = dloss/dz_L, the gradients are
+    activation, left out in the last layer L. Given delta_L = dloss/dz_L, the gradients are::
 
         dloss/dW_l = h_{l-1}^T delta_l          dloss/db_l = sum over the points of delta_l
         delta_{l-1} = (delta_l W_l^T) * s'(z_{l-1})

@@ -232,7 +232,7 @@ def describe_claims(claims: Sequence[Claim]) -> Markdown:
         claims: The claims that were tested.
 
     Returns:
-        A Markdown display object: claim, verdict, seeds, interval, effect.
+        A Markdown display object with claim, verdict, seeds, interval and effect.
     """
     rows = ["| claim | verdict | seeds | 95 % interval | effect |", "|---|---|---|---|---|"]
     for claim in claims:

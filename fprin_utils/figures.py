@@ -183,7 +183,7 @@ class Settings:
 
     @property
     def seeds(self) -> range:
-        """The seeds of the ensemble: `num_seeds` of them from `seed` on."""
+        """The seeds of the ensemble, `num_seeds` of them from `seed` on."""
         return range(self.values["seed"], self.values["seed"] + self.values["num_seeds"])
 
     def checkpoint(self, *training: object) -> Path | None:

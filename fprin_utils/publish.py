@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +176,11 @@ TABLES = {
 
 
 def find_table(text: str, name: str) -> re.Match[str]:
-    """Return where a table of `TABLES` stands in a text.
+    """Return where a table stands in a text, between two marks as above.
 
     Args:
         text: For example a README.
-        name: One of `TABLES`.
+        name: The name that its marks tell.
 
     Raises:
         ValueError: If the text has no place for that table, or more than one.
@@ -191,15 +192,28 @@ def find_table(text: str, name: str) -> re.Match[str]:
     return places[0]
 
 
+def fill_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """Return a text with each table in its place.
+
+    Args:
+        text: For example a README.
+        tables: For each name, as it stands in the marks, what returns the table.
+
+    Raises:
+        ValueError: If the text has no place for one of them, or more than one.
+    """
+    for name, format_table in tables.items():
+        place = find_table(text, name)
+        text = text[: place.start()] + format_table() + text[place.end() :]
+    return text
+
+
 def update_readmes() -> None:
     """Write the tables into the README of each language."""
     for readme in READMES:
-        say = make_say(readme)
-        text = (ROOT / readme).read_text(encoding="utf-8")
-        for name, format_table in TABLES.items():
-            place = find_table(text, name)
-            text = text[: place.start()] + format_table(say) + text[place.end() :]
-        write_whole(ROOT / readme, text)
+        say, path = make_say(readme), ROOT / readme
+        tables = {name: partial(format_table, say) for name, format_table in TABLES.items()}
+        write_whole(path, fill_tables(path.read_text(encoding="utf-8"), tables))
 
 
 def set_address(address: str) -> None:

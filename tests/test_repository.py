@@ -171,8 +171,9 @@ def test_pyproject_environment_and_lock_agree():
     assert "python=3.11" in conda
     project = PYPROJECT["project"]
     runtime = [Requirement(text) for text in project["dependencies"]]
-    testing = [Requirement(text) for text in project["optional-dependencies"]["test"]]
-    for requirement in runtime + testing:
+    extras = project["optional-dependencies"]
+    further = [Requirement(text) for extra in ("test", "site") for text in extras[extra]]
+    for requirement in runtime + further:
         assert locked[requirement.name.lower()] in requirement.specifier, requirement
     expected = [f"{CONDA_NAMES.get(r.name, r.name)}{r.specifier}" for r in runtime]
     assert sorted(expected) == sorted(set(conda) - {"python=3.11", "pip"})

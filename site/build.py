@@ -1,0 +1,125 @@
+"""Build the site: `python site/build.py FOLDER` writes FOLDER/pages, and from these FOLDER/html.
+
+Nothing is written twice: cards, tables and instructions come from the registry, the stored records
+and the README, notebooks and pictures from where they stand, the package's pages from docstrings.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from sphinx.cmd.build import build_main
+
+from fprin_utils import publish
+from fprin_utils.figures import FIGURES, FigureEntry
+from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
+
+HERE = Path(__file__).resolve().parent
+# The badge is a picture from another host; a page must not ask for one.
+BADGE = "![Launch on Binder](https://mybinder.org/badge_logo.svg)"
+
+
+def format_gallery() -> str:
+    """Return the cards of the front page: picture, title and verdicts of each figure."""
+    cards = [":::::{container} gallery"]
+    for entry, record in zip(FIGURES, publish.read_records().values(), strict=True):
+        page = f"notebooks/{entry.notebook}.ipynb"
+        claims = [(claim["id"], claim["verdict"]) for claim in record["claims"]]
+        verdicts = " ".join(f"[{name} {verdict}]{{.{verdict}}}" for name, verdict in claims)
+        cards += [
+            "::::{container} card",
+            f"[![{entry.alt}](figures/{entry.notebook}.png)]({page})\n",
+            f"[{entry.shows}]({page})\n",
+            f"Article, {entry.article_figure}: {verdicts}",
+            "::::",
+        ]
+    return "\n".join([*cards, ":::::"]) + "\n"
+
+
+def quote_readme(start: str, end: str) -> str:
+    """Return what stands in the README between two marks; its links lead to the repository.
+
+    Args:
+        start: A text in the README.
+        end: The first text after that at which the quotation ends.
+
+    Raises:
+        ValueError: If there is no such text.
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = readme.index(start) + len(start)
+    quotation = readme[first : readme.index(end, first)]
+    return re.sub(r"\]\((?!https:|#)", "](repository:", quotation)
+
+
+# What stands in index.md between `<!-- NAME -->` and `<!-- end of NAME -->`.
+PLACES = {
+    "gallery": format_gallery,
+    "claims": publish.format_claims_table,
+    "notes": lambda: quote_readme("<!-- end of claims -->\n", "| | |"),
+    "commands": lambda: quote_readme("## Two commands\n", "## What a figure leaves behind"),
+    "differences": lambda: quote_readme("## What differs from the papers\n", "## Traps"),
+    "papers": lambda: quote_readme("## How to cite\n", "Where this page and the notebooks"),
+}
+
+
+def adapt_notebook(entry: FigureEntry) -> nbformat.NotebookNode:
+    """Return a notebook as a page shows it: its picture described, and where to run it."""
+    notebook = nbformat.read(NOTEBOOKS / f"{entry.notebook}.ipynb", as_version=4)
+    notebook.cells[0].source = notebook.cells[0].source.replace(BADGE, "Launch on Binder")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # The only picture of a notebook is its figure.
+            cell.metadata["mystnb"] = {"image": {"alt": entry.alt}}
+    invitation = f"Nothing runs on this page; [play on Binder](binder:{entry.notebook})."
+    notebook.cells.append(nbformat.v4.new_markdown_cell(f"*{invitation}*"))
+    return notebook
+
+
+def write_package(folder: Path) -> None:
+    """Write a page for each room of the package, and the README's table of them.
+
+    Args:
+        folder: Folder of these pages.
+    """
+    modules = quote_readme("## The modules\n", "Beside the package")
+    link = re.compile(r"\[fprin_utils/(\w+)\.py\]\([^)]*\)")
+    rooms = link.findall(modules)
+    for room in rooms:
+        page = f"{room}\n{'=' * len(room)}\n\n.. automodule:: fprin_utils.{room}\n"
+        (folder / f"{room}.rst").write_text(page, encoding="utf-8")
+    table = link.sub(r"[\1](\1.rst)", modules)
+    contents = "\n".join(["```{toctree}", ":hidden:", "", *rooms, "```"])
+    (folder / "index.md").write_text(f"# The package\n{table}\n{contents}\n", encoding="utf-8")
+
+
+def write_pages(pages: Path) -> None:
+    """Write what Sphinx reads, in the layout of the repository.
+
+    Args:
+        pages: The folder, new.
+    """
+    for folder in ("figures", "notebooks", "api"):
+        (pages / folder).mkdir(parents=True)
+    index = publish.fill_tables((HERE / "index.md").read_text(encoding="utf-8"), PLACES)
+    (pages / "index.md").write_text(index, encoding="utf-8")
+    for entry in FIGURES:
+        shutil.copy(FIGURES_DIR / f"{entry.notebook}.png", pages / "figures")
+        nbformat.write(adapt_notebook(entry), pages / "notebooks" / f"{entry.notebook}.ipynb")
+    write_package(pages / "api")
+
+
+def main(folder: Path) -> int:
+    """Build the site in a folder that has nothing of it yet; return Sphinx's exit status."""
+    write_pages(folder / "pages")
+    # A warning, as of a link that leads nowhere, is an error.
+    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(folder / "doctrees")]
+    return build_main([*options, str(folder / "pages"), str(folder / "html")])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

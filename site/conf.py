@@ -1,0 +1,61 @@
+"""Settings of the site, whose pages build.py writes."""
+
+from docutils import nodes
+from latex2mathml.converter import convert
+
+from fprin_utils import publish
+
+project = html_title = "The Frequency Principle, measured"
+language = "en"
+highlight_language = "text"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+# Notebooks are shown with the outputs that are stored in them.
+nb_execution_mode = "off"
+nb_render_markdown_format = "myst"
+myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
+myst_heading_anchors = 2
+# In [text](repository:README.md) and [text](binder:NOTEBOOK) stands no address of its own.
+myst_url_schemes = {
+    "http": None,
+    "https": None,
+    "repository": f"{publish.read_address()}/blob/HEAD/{{{{path}}}}",
+    "binder": publish.make_binder_link("{{path}}"),
+}
+
+default_role = "py:obj"
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autoclass_content = "both"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+napoleon_use_ivar = True
+maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_static_path = ["style.css"]
+html_css_files = ["style.css"]
+html_math_renderer = "mathml"
+html_domain_indices = html_use_index = False
+html_show_copyright = False
+html_copy_source = False
+
+
+def escape_bars(app, what, name, obj, options, lines):  # noqa: ARG001
+    """Keep |x|, an absolute value in a docstring, from being read as the name of a substitution."""
+    lines[:] = [line.replace("|", r"\|") for line in lines]
+
+
+def write_mathml(translator, node):
+    """Write a formula as MathML, which browsers draw and read out by themselves."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    formula = convert(node.astext(), display=display)
+    # A bar that begins or ends |x| has no space around it, unlike an operator.
+    translator.body.append(formula.replace(">&#x0007C;", ' lspace="0" rspace="0">&#x0007C;'))
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Register the two functions with Sphinx."""
+    app.connect("autodoc-process-docstring", escape_bars)
+    app.add_html_math_renderer("mathml", (write_mathml, None), (write_mathml, None))

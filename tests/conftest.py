@@ -1,0 +1,40 @@
+"""What several test files share: a browser, and where its pictures go."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, as it is installed on the machine.
+
+    It is closed at the end of each file: as long as Playwright is open, an event loop runs, and
+    what wants to run its own, such as papermill, would fail.
+    """
+    installed = [path for path in map(shutil.which, BROWSERS) if path]
+    path = os.environ.get("FPRIN_CHROMIUM") or next(iter(installed), None)
+    if path is None:
+        reason = f"none of {', '.join(BROWSERS)} is installed, and FPRIN_CHROMIUM names no other"
+        if os.environ.get("FPRIN_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots():
+    """A folder for pictures of what the browser shows, to be looked at after the tests."""
+    default = Path(__file__).with_name("screenshots")
+    folder = Path(os.environ.get("FPRIN_SCREENSHOTS") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
