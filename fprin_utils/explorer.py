@@ -332,10 +332,10 @@ class _Controls:
         self.target = _make_choice("target", TARGETS)
         places = range(1, MOST_SINUSOIDS + 1)
         self.frequencies = [_make_slider("frequencies", f"frequency {place}") for place in places]
-        self.amplitudes = [_make_slider("amplitudes", "amplitude", narrow=True) for _ in places]
+        self.amplitudes = [_make_slider("amplitudes", "amplitude") for _ in places]
         self.num_layers = _make_slider("num_layers", "hidden layers")
         places = range(1, LIMITS["num_layers"][1] + 1)
-        self.widths = [_make_slider("widths", f"neurons in {place}") for place in places]
+        self.widths = [_make_slider("widths", f"neurons, layer {place}") for place in places]
         self.others = {
             "noise_std": _make_slider("noise_std", "noise, std"),
             "num_points": _make_slider("num_points", "samples"),
@@ -348,6 +348,8 @@ class _Controls:
             "num_seeds": _make_slider("num_seeds", "seeds"),
             "seed": _make_slider("seed", "first seed"),
         }
+        for amplitude in self.amplitudes:
+            amplitude.style.description_width, amplitude.layout.width = "70px", "220px"
         pairs = zip(self.frequencies, self.amplitudes, strict=True)
         self.sinusoids = ipywidgets.VBox([ipywidgets.HBox(pair) for pair in pairs])
         of_target = [self.others[name] for name in ("noise_std", "num_points")]
@@ -425,9 +427,9 @@ class _Controls:
             _set_visible(slider, place < self.num_layers.value)
 
 
-def _describe(name: str, width: str = "105px") -> dict[str, Any]:
+def _describe(name: str) -> dict[str, Any]:
     """Return what gives a control a name."""
-    return {"description": name, "style": {"description_width": width}}
+    return {"description": name, "style": {"description_width": "112px"}}
 
 
 def _set_visible(widget: ipywidgets.Widget, is_visible: bool) -> None:
@@ -442,12 +444,10 @@ def _make_choice(name: str, options: Iterable[str]) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(options=list(options), **_describe(name))
 
 
-def _make_slider(name: str, description: str, *, narrow: bool = False) -> ipywidgets.Widget:
+def _make_slider(name: str, description: str) -> ipywidgets.Widget:
     """Make a slider over the limits of a setting; in powers where they are far apart."""
     least, most = LIMITS[name]
     shared = _describe(description)
-    if narrow:
-        shared = _describe(description, "65px") | {"layout": ipywidgets.Layout(width="220px")}
     if isinstance(least, int):
         step = 10 if most > MOST_SINGLE_STEPS else 1
         return ipywidgets.IntSlider(min=least, max=most, step=step, **shared)

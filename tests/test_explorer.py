@@ -170,8 +170,8 @@ def test_controls_without_a_say_are_hidden(explorer):
     assert is_shown("samples")
     assert explorer.controls.sinusoids.layout.display != "none"
     control(explorer, "hidden layers").value = 2
-    assert is_shown("neurons in 2")
-    assert not is_shown("neurons in 3")
+    assert is_shown("neurons, layer 2")
+    assert not is_shown("neurons, layer 3")
     control(explorer, "initial weights").value = "glorot"
     assert not is_shown("their std")
 
@@ -190,7 +190,7 @@ def test_every_control_has_a_name_and_takes_numbers_and_lists_alone(explorer):
 
 def test_training_moves_the_picture_and_leaves_the_controls_free(explorer):
     control(explorer, "steps").value = 2000
-    control(explorer, "neurons in 1").value = 100
+    control(explorer, "neurons, layer 1").value = 100
     pictures, gaps = set(), []
 
     async def use():
@@ -214,7 +214,7 @@ def test_training_moves_the_picture_and_leaves_the_controls_free(explorer):
 
 def test_stop_ends_a_training_where_it_is(explorer):
     control(explorer, "steps").value = 20_000
-    control(explorer, "neurons in 1").value = 400
+    control(explorer, "neurons, layer 1").value = 400
 
     async def use():
         training = asyncio.create_task(explorer.train())
