@@ -70,10 +70,10 @@ class Player:
         """
         self.picture, self.run = picture, run
         self.play.max = self.slider.max = len(run.steps) - 1
-        if self.slider.value != record:
-            self.slider.value = record
-        else:
+        if self.slider.value == record:
             self._draw(record)
+        # A browser that comes to them anew gives the slider what the button has.
+        self.play.value = self.slider.value = record
 
     def load(self, view: View, run: TrainingRun) -> None:
         """Show a finished run, half-way through its records or at the moment that was shown."""

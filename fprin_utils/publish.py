@@ -38,6 +38,13 @@ def make_binder_link(notebook: str) -> str:
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?labpath=notebooks%2F{notebook}.ipynb"
 
 
+def make_app_link(notebook: str) -> str:
+    """Return the address at which Binder opens a notebook by Voila, as a page without code."""
+    slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
+    page = f"voila%2Frender%2Fnotebooks%2F{notebook}.ipynb"
+    return f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath={page}"
+
+
 def read_records() -> dict[str, dict[str, Any]]:
     """Return what is stored beside each figure, by notebook, in the order of the registry."""
     return {
@@ -97,7 +104,7 @@ def format_figures_table(say: Say = str) -> str:
             say(entry.article_figure),
             f"[{entry.notebook}](notebooks/{entry.notebook}.ipynb)",
             say(entry.shows),
-            ", ".join(entry.claims),
+            ", ".join(entry.claims) or say("none"),
             f"{records[entry.notebook]['cpu_seconds']:.0f} s",
             f"[{say('launch')}]({make_binder_link(entry.notebook)})",
         )

@@ -161,5 +161,5 @@ def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
         )
     done = [label for label, all_of in zip(view.labels, learnt.all(axis=0), strict=True) if all_of]
     missing = [label for label in view.labels if label not in done]
-    told = f"Learnt in all seeds: {', '.join(done)}. Missing" if done else "Missing"
-    return f"{told} in some seeds or all: {', '.join(missing)}."
+    told = f"Learnt in all seeds: {', '.join(done)}. " if done else ""
+    return f"{told}Not yet learnt in all seeds: {', '.join(missing)}."

@@ -30,11 +30,12 @@ def format_gallery() -> str:
         page = f"notebooks/{entry.notebook}.ipynb"
         claims = [(claim["id"], claim["verdict"]) for claim in record["claims"]]
         verdicts = " ".join(f"[{name} {verdict}]{{.{verdict}}}" for name, verdict in claims)
+        about = f"Article, {entry.article_figure}: {verdicts}" if claims else "To play with"
         cards += [
             "::::{container} card",
             f"[![{entry.alt}](figures/{entry.notebook}.png)]({page})\n",
             f"[{entry.shows}]({page})\n",
-            f"Article, {entry.article_figure}: {verdicts}",
+            about,
             "::::",
         ]
     return "\n".join([*cards, ":::::"]) + "\n"
@@ -68,15 +69,14 @@ PLACES = {
 
 
 def adapt_notebook(entry: FigureEntry) -> nbformat.NotebookNode:
-    """Return a notebook as a page shows it: its picture described, and where to run it."""
+    """Return a notebook as a page shows it, and where to run it."""
     notebook = nbformat.read(NOTEBOOKS / f"{entry.notebook}.ipynb", as_version=4)
     notebook.cells[0].source = notebook.cells[0].source.replace(BADGE, "Launch on Binder")
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            # The only picture of a notebook is its figure.
-            cell.metadata["mystnb"] = {"image": {"alt": entry.alt}}
-    invitation = f"Nothing runs on this page; [play on Binder](binder:{entry.notebook})."
-    notebook.cells.append(nbformat.v4.new_markdown_cell(f"*{invitation}*"))
+    invitation = f"*Nothing runs on this page; [play on Binder](binder:{entry.notebook}).*"
+    if not entry.claims:
+        # A figure that only moves is not stored in its notebook.
+        invitation = f"![{entry.alt}](../figures/{entry.notebook}.png)\n\n{invitation}"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(invitation))
     return notebook
 
 

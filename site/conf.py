@@ -15,12 +15,13 @@ nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 2
-# In [text](repository:README.md) and [text](binder:NOTEBOOK) stands no address of its own.
+# Instead of addresses: repository:PATH, binder:NOTEBOOK and app:NOTEBOOK.
 myst_url_schemes = {
     "http": None,
     "https": None,
     "repository": f"{publish.read_address()}/blob/HEAD/{{{{path}}}}",
     "binder": publish.make_binder_link("{{path}}"),
+    "app": publish.make_app_link("{{path}}"),
 }
 
 default_role = "py:obj"

@@ -109,6 +109,10 @@ class TestReadme:
         for description, target in pictures:
             assert description.strip(), target
 
+    def test_opens_the_explorer_with_its_second_badge(self, name):
+        badges = [line for line in TEXTS[name].splitlines() if line.startswith("[![")]
+        assert badges[1].endswith(f"({publish.make_app_link('12_explorer')})")
+
     def test_shows_every_figure_with_its_description(self, name):
         say = publish.make_say(name)
         shown = dict(re.findall(r"!\[([^\]]+)\]\(figures/([^)]+)\.png\)", TEXTS[name]))

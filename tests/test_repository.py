@@ -101,11 +101,12 @@ class TestNotebook:
 
     def test_has_short_cells_and_no_definitions(self, code_cells):
         for cell in code_cells:
-            assert len(cell.source.splitlines()) <= 15
+            is_list = "parameters" in cell.metadata.get("tags", [])
+            assert is_list or len(cell.source.splitlines()) <= 15
             assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
 
     def test_ends_in_a_cell_to_play_with(self, code_cells):
-        assert re.match(r"fp\.explore_\w+\(|explorer\.", code_cells[-1].source.splitlines()[-1])
+        assert re.search(r"^(fp\.explore_\w+\(|explorer\.widget)", code_cells[-1].source, re.M)
 
     def test_checks_its_verdicts(self, name, code_cells):
         checked = [c for c in code_cells if "nbval-check-output" in c.metadata.get("tags", [])]

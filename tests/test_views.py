@@ -51,9 +51,9 @@ def test_an_image_is_seen_by_rings():
         ),
         (
             [[[1, 1], [1, 1]], [[0.1, 1], [0.1, 1]], [[0.1, 1], [0.1, 0.1]]],
-            "Learnt in all seeds: 1. Missing in some seeds or all: 5.",
+            "Learnt in all seeds: 1. Not yet learnt in all seeds: 5.",
         ),
-        ([[[1, 1]]] * 3, "Missing in some seeds or all: 1, 5."),
+        ([[[1, 1]]] * 3, "Not yet learnt in all seeds: 1, 5."),
     ],
 )
 def test_the_order_is_told_in_a_sentence(errors, told):
