@@ -97,7 +97,7 @@ def _make_small() -> Workload:
     grid = fp.make_grid(61)
     targets = fp.make_sinusoids(grid, [1, 2, 3, 4], [1.0, 0.7, 0.5, 0.35])
     return Workload(
-        "tanh 40-20, 61 points", [40, 20], 64, 400, grid[:, None], targets, 1e-3, init_std=0.4
+        "tanh 40-20, 61 points", [40, 20], 64, 1000, grid[:, None], targets, 1e-3, init_std=0.4
     )
 
 
