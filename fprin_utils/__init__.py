@@ -16,7 +16,7 @@ from fprin_utils.claims import (
     summarise_verdicts,
 )
 from fprin_utils.experiments import PRESETS, Experiment
-from fprin_utils.explorer import Explorer, explore_image, explore_runs
+from fprin_utils.explorer import Explorer
 from fprin_utils.figures import (
     FIGURES,
     PROFILES,
@@ -28,6 +28,7 @@ from fprin_utils.figures import (
 from fprin_utils.moving import MovingPicture
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
 from fprin_utils.optimizers import OPTIMIZERS
+from fprin_utils.players import explore_image, explore_runs
 from fprin_utils.plotting import (
     plot_against,
     plot_error_heatmap,

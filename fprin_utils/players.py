@@ -1,0 +1,134 @@
+"""What is played again: pictures of runs that have been made, with sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from fprin_utils.figures import make_image_tag
+from fprin_utils.moving import MovingPicture
+from fprin_utils.recording import TrainingRun
+from fprin_utils.views import View, view_curve, view_image
+
+
+class Player:
+    """A picture of a training, a slider over its records, and a button that plays them.
+
+    Attributes:
+        widget: What is shown.
+    """
+
+    def __init__(self) -> None:
+        """Make the controls; there is nothing to play yet."""
+        self.picture: MovingPicture | None = None
+        # The widget for images has no alternative text.
+        self.image = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%"))
+        self.play = ipywidgets.Play(interval=100, show_repeat=False)
+        self.slider = ipywidgets.IntSlider(
+            description="training", readout=False, layout=ipywidgets.Layout(flex="1 1 auto")
+        )
+        self.label = ipywidgets.Label()
+        ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        self.slider.observe(lambda change: self._draw(change["new"]), "value")
+        bar = ipywidgets.HBox([self.play, self.slider, self.label])
+        self.widget = ipywidgets.VBox([self.image, bar], layout=ipywidgets.Layout(width="100%"))
+
+    def show(self, picture: MovingPicture, run: TrainingRun, record: int) -> None:
+        """Show a record.
+
+        Args:
+            picture: The picture on which it is drawn.
+            run: The run so far.
+            record: Which of its records to show.
+        """
+        self.picture, self.run = picture, run
+        self.play.max = self.slider.max = len(run.steps) - 1
+        if self.slider.value == record:
+            self._draw(record)
+        # A browser that comes to them anew gives the slider what the button has.
+        self.play.value = self.slider.value = record
+
+    def load(self, view: View, run: TrainingRun) -> None:
+        """Show a finished run, half-way through its records or at the moment that was shown."""
+        last = len(run.steps) - 1
+        record = last // 2 if self.picture is None else min(self.slider.value, last)
+        self.show(MovingPicture(view, run.steps), run, record)
+
+    def _draw(self, record: int) -> None:
+        if self.picture is None:
+            return
+        step = f"step {self.picture.steps[record]:,}"
+        self.label.value = step
+        alt = (
+            f"At {step}: outputs of the networks beside their target, both spectra, and a heat map "
+            "of the relative error of each frequency over training"
+        )
+        png = self.picture.draw(self.run, record)
+        self.image.value = make_image_tag(png, alt, style="width:100%")
+
+
+def explore_runs(
+    runs: Mapping[Any, TrainingRun],
+    inputs: np.ndarray,
+    targets: np.ndarray | Mapping[Any, np.ndarray],
+    *,
+    names: Sequence[str],
+    curves: Mapping[str, np.ndarray] | None = None,
+) -> ipywidgets.Widget:
+    """Return a player of runs, with a slider for each thing in which they differ.
+
+    Args:
+        runs: Runs on one-dimensional inputs by the value in which they differ, or by a tuple of
+            values; then there is one for each combination.
+        inputs: Training inputs, shape (N,).
+        targets: Training targets, shape (N,), the same for all or by the keys of `runs`.
+        names: What differs, a name for each value of a key.
+        curves: Name of the further outputs that are drawn as curves, with their inputs.
+
+    Returns:
+        The widget, to be shown as the last value of a cell.
+    """
+    choosers = []
+    for place, name in enumerate(names):
+        values = dict.fromkeys(_as_tuple(key)[place] for key in runs)
+        options = [(str(value), value) for value in values]
+        choosers.append(ipywidgets.SelectionSlider(options=options, **make_label(name)))
+    player, keys = Player(), {_as_tuple(key): key for key in runs}
+
+    def choose(_: object = None) -> None:
+        key = keys[tuple(chooser.value for chooser in choosers)]
+        target = targets[key] if isinstance(targets, Mapping) else targets
+        view = view_curve(inputs, target, curves=curves)
+        player.load(view, runs[key])
+
+    for chooser in choosers:
+        chooser.observe(choose, "value")
+    choose()
+    return ipywidgets.VBox([*choosers, player.widget])
+
+
+def explore_image(run: TrainingRun, image: np.ndarray) -> ipywidgets.Widget:
+    """Return a player of a run on an image.
+
+    Args:
+        run: A run whose outputs are the pixels of the image, row by row.
+        image: The image that was learnt, shape (H, H).
+
+    Returns:
+        The widget, to be shown as the last value of a cell.
+    """
+    player = Player()
+    player.load(view_image(image), run)
+    return player.widget
+
+
+def _as_tuple(key: Any) -> tuple:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def make_label(name: str) -> dict[str, Any]:
+    """Return what gives a control a name."""
+    return {"description": name, "style": {"description_width": "112px"}}

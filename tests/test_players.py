@@ -1,0 +1,68 @@
+import ipywidgets
+from widget_tools import decode, find, take_picture
+
+import fprin_utils as fp
+from fprin_utils.views import view_curve
+
+GRID = fp.make_grid(24)
+TARGET = fp.make_sinusoids(GRID, [1, 3])
+
+
+def make_run(seeds=(0, 1), **settings):
+    settings = {"num_steps": 30, "learning_rate": 1e-2, "progress": False} | settings
+    return fp.train(fp.Ensemble([6], seeds=list(seeds), init_std=0.5), GRID, TARGET, **settings)
+
+
+def test_the_slider_goes_over_all_records_of_a_run():
+    run = make_run()
+    widget = fp.explore_runs({"all": run}, GRID, TARGET, names=["run"])
+    slider = find(widget, ipywidgets.IntSlider)
+    assert (slider.min, slider.max) == (0, len(run.steps) - 1)
+    label = find(widget, ipywidgets.Label)
+    picture = fp.MovingPicture(view_curve(GRID, TARGET), run.steps)
+    for record in (0, len(run.steps) - 1):
+        slider.value = record
+        assert label.value == f"step {run.steps[record]}"
+        assert f'alt="At step {run.steps[record]}: ' in take_picture(widget)
+        assert decode(take_picture(widget)) == picture.draw(run, record)
+
+
+def test_sliders_choose_among_runs_and_keep_the_moment():
+    runs = {(std, i): make_run(seeds=[i], num_steps=9 + i) for std in (0.1, 0.5) for i in (0, 1)}
+    targets = {key: TARGET * (1 + key[0]) for key in runs}
+    widget = fp.explore_runs(runs, GRID, targets, names=["initial std", "seed"])
+    moment = find(widget, ipywidgets.IntSlider)
+    moment.value = 4
+    before = take_picture(widget)
+    chosen = find(widget, ipywidgets.SelectionSlider, "initial std")
+    assert [value for _, value in chosen.options] == [0.1, 0.5]
+    chosen.value = 0.5
+    find(widget, ipywidgets.SelectionSlider, "seed").value = 1
+    assert moment.value == 4
+    assert moment.max == len(runs[0.5, 1].steps) - 1
+    assert take_picture(widget) != before
+    picture = fp.MovingPicture(view_curve(GRID, targets[0.5, 1]), runs[0.5, 1].steps)
+    assert decode(take_picture(widget)) == picture.draw(runs[0.5, 1], 4)
+
+
+def test_curves_are_drawn_at_further_points():
+    fine = fp.make_grid(200)
+    run = make_run(further_inputs={"fine": fine})
+    coarse = fp.explore_runs({"": run}, GRID, TARGET, names=["run"])
+    smooth = fp.explore_runs({"": run}, GRID, TARGET, names=["run"], curves={"fine": fine})
+    assert take_picture(coarse) != take_picture(smooth)
+
+
+def test_an_image_is_played_too():
+    image = fp.load_image("camera", size=8)
+    run = fp.train(
+        fp.Ensemble([6], seeds=[0], num_inputs=2),
+        *(fp.make_image_coordinates(8), image.ravel()),
+        num_steps=5,
+        learning_rate=1e-2,
+        progress=False,
+    )
+    widget = fp.explore_image(run, image)
+    before = take_picture(widget)
+    find(widget, ipywidgets.IntSlider).value = 0
+    assert take_picture(widget) != before
