@@ -84,7 +84,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) not in tuple(allowed):
                 raise ValueError(
                     f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
                 )

@@ -9,12 +9,13 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
+from tqdm import tqdm
 
 from fprin_utils.experiments import (
     LIMITS,
@@ -70,9 +71,9 @@ class Explorer:
         )
         self.progress = ipywidgets.IntProgress(layout=ipywidgets.Layout(flex="1 1 auto"))
         self.status, self.sentence, self.saved = (ipywidgets.HTML() for _ in range(3))
-        self.train_button.on_click(lambda _: self._begin_task(self.train()))
+        self.train_button.on_click(lambda _: self._begin(self.train))
         self.stop_button.on_click(lambda _: self._ask_to_stop())
-        self.save_button.on_click(lambda _: self._begin_task(self.save()))
+        self.save_button.on_click(lambda _: self._begin(self.save))
         buttons = [self.train_button, self.stop_button, self.save_button, self.progress]
         self.widget = ipywidgets.VBox(
             [
@@ -84,74 +85,118 @@ class Explorer:
                 self.saved,
             ]
         )
-        self._begin(experiment, MovingPicture(experiment.view, experiment.steps))
-        self._follow(run)
+        self.picture: MovingPicture | None = None
+        self.cpu_seconds = time.process_time() - settings.started[1]
+        self._follow(experiment, MovingPicture(experiment.view, experiment.steps), run)
         self._tell(f"Trained for {run.steps[-1]:,} steps. Change something and press Train.")
 
     async def train(self) -> None:
         """Train what the controls describe, and move the picture meanwhile."""
-        try:
-            experiment = self.controls.read()
-        except ValueError as error:
-            self._tell(str(error))
-            return
         self._set_busy(True)
         self.stop_button.disabled, self.is_stopping = False, False
-        loop = asyncio.get_running_loop()
+        loop, started = asyncio.get_running_loop(), time.process_time()
         latest: list[tuple[int, TrainingRun]] = []
-        # Here and below, what takes long is done elsewhere, so that the controls go on answering.
-        picture = await loop.run_in_executor(None, MovingPicture, experiment.view, experiment.steps)
-        self._begin(experiment, picture)
+        working = None
 
         def note(step: int, run: TrainingRun) -> bool:
             latest[:] = [(step, run)]
             return self.is_stopping
 
-        working = loop.run_in_executor(
-            None,
-            lambda: experiment.train(device=self.settings.device, progress=False, on_progress=note),
-        )
         try:
+            experiment = self.controls.read()
+            # What takes long is done elsewhere, so that the controls go on answering.
+            picture = await loop.run_in_executor(
+                None, MovingPicture, experiment.view, experiment.steps
+            )
+            working = loop.run_in_executor(
+                None,
+                lambda: experiment.train(
+                    device=self.settings.device, progress=False, on_progress=note
+                ),
+            )
             while not working.done():
                 due = time.perf_counter() + SECONDS_BETWEEN_PICTURES
                 if latest:
                     step, run = latest[0]
-                    self._follow(run)
-                    self._tell_progress(step, run.seconds, experiment.num_steps)
+                    self._follow(experiment, picture, run)
+                    left = run.seconds * (experiment.num_steps / max(step, 1) - 1)
+                    self._tell(
+                        f"Step {step:,} of {experiment.num_steps:,}; about "
+                        f"{tqdm.format_interval(left)} left."
+                    )
                 # Never less than a moment, in which the controls are heard.
                 await asyncio.sleep(max(due - time.perf_counter(), SHORTEST_PAUSE))
             run = await working
-            self._follow(run)
-            ended = "Stopped" if self.is_stopping else "Done"
+            self._follow(experiment, picture, run)
             self._tell(
-                f"{ended} after {run.seconds:.1f} seconds. Move the slider, or press play, to go "
-                "through the training once more."
+                f"{'Stopped' if self.is_stopping else 'Done'} after {run.seconds:.1f} seconds. "
+                "Move the slider, or press play, to go through the training once more."
             )
-        except (FloatingPointError, ValueError) as error:
+        except ValueError as error:
+            self._tell(f"{error}.")
+        except FloatingPointError as error:
             self._tell(f"The training diverged: {error}.")
+            if latest:
+                self._follow(experiment, picture, latest[0][1])
+        except Exception as error:
+            self._tell(f"The training failed: {type(error).__name__} {error}.")
         finally:
+            self.is_stopping = True
+            if working is not None:
+                await asyncio.wait([working])
+            self.cpu_seconds = time.process_time() - started
             self.stop_button.disabled = True
             self._set_busy(False)
 
-    def _begin(self, experiment: Experiment, picture: MovingPicture) -> None:
-        self.experiment, self.picture = experiment, picture
-        self.started = (time.perf_counter(), time.process_time())
-        self.progress.max = experiment.num_steps
-        self.saved.value = ""
+    async def save(self) -> None:
+        """Save the figure as it is, and show where it is and what would re-create it."""
+        self._set_busy(True)
+        experiment, run, record = self.experiment, self.run, self.player.slider.value
+        steps = {"last_step": int(run.steps[-1]), "shown_step": int(run.steps[record])}
+        settings = replace(
+            self.settings,
+            output_dir=_find_free_folder(self.settings.output_dir),
+            values=dict(self.settings.values) | asdict(experiment) | steps,
+        )
 
-    def _follow(self, run: TrainingRun) -> None:
+        def draw_and_save() -> Path:
+            # A picture of its own, since the one that is shown may move meanwhile.
+            picture = MovingPicture(experiment.view, experiment.steps)
+            picture.draw(run, record)
+            # As if it were saved at the end of the training.
+            started = time.perf_counter() - run.seconds, time.process_time() - self.cpu_seconds
+            return save_figure(picture.freeze(), replace(settings, started=started), [])
+
+        try:
+            path = await asyncio.get_running_loop().run_in_executor(None, draw_and_save)
+        except OSError as error:
+            self.saved.value = f"<p>Not saved: {html.escape(str(error))}.</p>"
+        else:
+            links = [_make_download(file) for file in (path, path.with_suffix(".json"))]
+            command = html.escape(make_papermill_line(experiment, self.settings.device))
+            again = "the run" if steps["last_step"] == experiment.num_steps else "the whole run"
+            self.saved.value = (
+                f"<p>Saved in {html.escape(str(path.parent))}; download {' and '.join(links)}. "
+                f"Later, this line re-creates {again}:</p>"
+                f"<pre style='white-space:pre-wrap'>{command}</pre>"
+            )
+        finally:
+            self._set_busy(False)
+
+    def _follow(self, experiment: Experiment, picture: MovingPicture, run: TrainingRun) -> None:
+        """Show an experiment as far as it has come."""
+        if picture is not self.picture:
+            self.experiment, self.picture = experiment, picture
+            self.progress.max = experiment.num_steps
+            self.saved.value = ""
         self.run = run
         self.progress.value = run.steps[-1]
-        self.player.show(self.picture, run, len(run.steps) - 1)
-        told = describe_order(self.experiment.view, run.steps, self.picture.errors)
+        self.player.show(picture, run, len(run.steps) - 1)
+        told = describe_order(experiment.view, run.steps, picture.errors)
         self.sentence.value = f'<p role="status" style="font-size:115%">{html.escape(told)}</p>'
 
     def _tell(self, text: str) -> None:
         self.status.value = f'<span role="status">{html.escape(text)}</span>'
-
-    def _tell_progress(self, step: int, seconds: float, num_steps: int) -> None:
-        left = seconds * (num_steps / max(step, 1) - 1)
-        self._tell(f"Step {step:,} of {num_steps:,}; about {left:.0f} seconds left.")
 
     def _ask_to_stop(self) -> None:
         self.is_stopping = True
@@ -160,34 +205,17 @@ class Explorer:
         for button in (self.train_button, self.save_button):
             button.disabled = is_busy
 
-    def _begin_task(self, work: Coroutine) -> None:
-        # The loop holds tasks weakly: one that nobody holds may end half-way.
-        self.task = asyncio.get_running_loop().create_task(work)
-
-    async def save(self) -> None:
-        """Save the figure as it is, and show where it is and what would re-create it."""
-        folder = _find_free_folder(self.settings.output_dir)
-        settings = replace(
-            self.settings,
-            output_dir=folder,
-            values=dict(self.settings.values) | asdict(self.experiment),
-            started=self.started,
-        )
-        self._set_busy(True)
-        loop = asyncio.get_running_loop()
-        path = await loop.run_in_executor(None, save_figure, self.picture.freeze(), settings, [])
-        self._set_busy(False)
-        links = [_make_download(file) for file in (path, path.with_suffix(".json"))]
-        command = html.escape(make_papermill_line(self.experiment))
-        self.saved.value = (
-            f"<p>Saved in {html.escape(str(folder))}; download {' and '.join(links)}. Later, this "
-            f"line re-creates the run:</p><pre style='white-space:pre-wrap'>{command}</pre>"
-        )
+    def _begin(self, make_work: Callable[[], Coroutine]) -> None:
+        """Begin a training or a save, unless one is going on: a second click may be on its way."""
+        if not self.train_button.disabled:
+            self._set_busy(True)
+            # The loop holds tasks weakly: one that nobody holds may end half-way.
+            self.task = asyncio.get_running_loop().create_task(make_work())
 
 
-def make_papermill_line(experiment: Experiment) -> str:
+def make_papermill_line(experiment: Experiment, device: str) -> str:
     """Return the command that runs the explorer's notebook with an experiment."""
-    values = json.dumps(asdict(experiment))
+    values = json.dumps(asdict(experiment) | {"device": device})
     return f"papermill notebooks/{NOTEBOOK}.ipynb {NOTEBOOK}.ipynb -y {shlex.quote(values)}"
 
 

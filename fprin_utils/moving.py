@@ -43,7 +43,12 @@ class MovingPicture:
         Args:
             view: What there is to see.
             steps: Steps of all records that there will be, shape (R,).
+
+        Raises:
+            ValueError: If there is no record after step 0.
         """
+        if steps[-1] == 0:
+            raise ValueError("a picture of a training wants a record after step 0")
         self.view, self.steps = view, steps
         self.errors = np.empty((0, 0, len(view.labels)))
         self._moving: list[Artist] = []

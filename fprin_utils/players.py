@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import ipywidgets
@@ -33,7 +34,9 @@ class Player:
         self.label = ipywidgets.Label()
         ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(lambda change: self._draw(change["new"]), "value")
-        bar = ipywidgets.HBox([self.play, self.slider, self.label])
+        bar = ipywidgets.HBox(
+            [self.play, self.slider, self.label], layout=ipywidgets.Layout(overflow="hidden")
+        )
         self.widget = ipywidgets.VBox([self.image, bar], layout=ipywidgets.Layout(width="100%"))
 
     def show(self, picture: MovingPicture, run: TrainingRun, record: int) -> None:
@@ -90,19 +93,29 @@ def explore_runs(
 
     Returns:
         The widget, to be shown as the last value of a cell.
+
+    Raises:
+        ValueError: If a combination has no run, or a target has no peak.
     """
-    choosers = []
-    for place, name in enumerate(names):
-        values = dict.fromkeys(_as_tuple(key)[place] for key in runs)
-        options = [(str(value), value) for value in values]
-        choosers.append(ipywidgets.SelectionSlider(options=options, **make_label(name)))
-    player, keys = Player(), {_as_tuple(key): key for key in runs}
+    shown = {}
+    for key, run in runs.items():
+        target = targets[key] if isinstance(targets, Mapping) else targets
+        shown[_as_tuple(key)] = (view_curve(inputs, target, curves=curves), run)
+    values = [list(dict.fromkeys(key[place] for key in shown)) for place in range(len(names))]
+    if missing := [key for key in product(*values) if key not in shown]:
+        raise ValueError(f"there is no run for {missing[0]}; each combination must have one")
+    choosers = [
+        ipywidgets.SelectionSlider(
+            options=[(str(value), value) for value in options],
+            continuous_update=False,
+            **make_label(name),
+        )
+        for name, options in zip(names, values, strict=True)
+    ]
+    player = Player()
 
     def choose(_: object = None) -> None:
-        key = keys[tuple(chooser.value for chooser in choosers)]
-        target = targets[key] if isinstance(targets, Mapping) else targets
-        view = view_curve(inputs, target, curves=curves)
-        player.load(view, runs[key])
+        player.load(*shown[tuple(chooser.value for chooser in choosers)])
 
     for chooser in choosers:
         chooser.observe(choose, "value")

@@ -24,6 +24,8 @@ OCTAVES = (1, 2, 4, 8, 16)
 PEAK_THRESHOLD, RING_THRESHOLD = 0.2, 0.5
 # With more frequencies than these, a coefficient tells their order and not a list.
 MOST_LISTED = 5
+# Of them, as many must be learnt before an order is told.
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -145,19 +147,28 @@ def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
         when = f"is learnt at step {np.median(first):,.0f}" if learnt.all() else "is not learnt yet"
         return f"{what} {view.labels[0]} {when}."
     if num_frequencies > MOST_LISTED:
+        share = f"{learnt.mean():.0%} of the frequencies are learnt"
+        if learnt.mean() < LEAST_SHARE:
+            return f"{share}; too few to tell an order."
         # What is not learnt comes last.
         tau = np.median(compute_kendall_tau(np.where(learnt, first, steps[-1] + 1.0)))
         orders = {tau > 0.5: "low before high", tau < -0.5: "high before low"}
         return (
-            f"{learnt.mean():.0%} of the frequencies are learnt. Kendall's tau between frequency "
-            f"and step, median of the seeds: {tau:.2f} ({orders.get(True, 'hardly any order')})."
+            f"{share}. Kendall's tau between frequency and step, median of the seeds: {tau:.2f} "
+            f"({orders.get(True, 'hardly any order')})."
         )
+    lost = [
+        label
+        for label, each in zip(view.labels, errors[-1].T, strict=True)
+        if np.median(each) >= view.threshold
+    ]
     if learnt.all():
+        again = f" Above the threshold again: {', '.join(lost)}." if lost else ""
         medians = ", ".join(f"{median:,.0f}" for median in np.median(first, axis=0))
         in_order = is_increasing(first).sum()
         return (
             f"Low before high in {in_order} of {num_seeds} seeds; frequencies "
-            f"{', '.join(view.labels)} are learnt at steps {medians} (medians)."
+            f"{', '.join(view.labels)} are learnt at steps {medians} (medians).{again}"
         )
     done = [label for label, all_of in zip(view.labels, learnt.all(axis=0), strict=True) if all_of]
     missing = [label for label in view.labels if label not in done]

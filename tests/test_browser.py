@@ -80,8 +80,8 @@ def page(browser):
 
 def run_all_cells(page, server, notebook):
     page.goto(f"{server}/lab/tree/notebooks/{notebook}.ipynb?reset")
-    # The kernel is there when its name stands beside an empty circle.
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    # Cells that are run before the kernel is there are met by a question.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
 

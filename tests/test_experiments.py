@@ -70,6 +70,7 @@ def test_presets_can_be_trained_and_seen(name):
     [
         ({"target": "import os"}, "target 'import os' is not one of sinusoids, random data, pict"),
         ({"activation": "gelu"}, "activation 'gelu' is not one of tanh"),
+        ({"activation": ["tanh"]}, r"activation \['tanh'\] is not one of tanh"),
         ({"frequencies": (31,), "amplitudes": (1,)}, "frequencies is 31; it must be from 1 to 30"),
         ({"frequencies": (1.5,), "amplitudes": (1,)}, "frequencies is 1.5"),
         ({"frequencies": (1,) * 5, "amplitudes": (1,) * 5}, "it must list 1 to 4 numbers"),

@@ -138,6 +138,79 @@ def test_stop_ends_a_training_where_it_is(explorer):
     assert asyncio.run(use()) < 5
     assert "Stopped after" in explorer.status.value
     assert explorer.run.steps[-1] < 20_000
+    asyncio.run(explorer.save())
+    assert "re-creates the whole run" in explorer.saved.value
+
+
+def test_a_second_click_begins_nothing(explorer):
+    control(explorer, "steps").value = 3000
+
+    async def use():
+        explorer.train_button.click()
+        first = explorer.task
+        explorer.train_button.click()
+        explorer.save_button.click()
+        assert explorer.task is first
+        await first
+
+    asyncio.run(use())
+    assert explorer.run.steps[-1] == 3000
+
+
+def test_a_save_is_not_disturbed_by_the_slider(explorer, tmp_path):
+    async def use(moves):
+        explorer.player.slider.value = 5
+        saving = asyncio.create_task(explorer.save())
+        while not saving.done():
+            await asyncio.sleep(0.01)
+            if moves:
+                explorer.player.slider.value = 5 + (explorer.player.slider.value + 1) % 50
+        await saving
+
+    for moves in (False, True):
+        asyncio.run(use(moves))
+    still, moved = (
+        (tmp_path / f"12_explorer_{number}" / "12_explorer.png").read_bytes() for number in (1, 2)
+    )
+    assert still == moved
+
+
+def test_a_save_that_fails_is_told(explorer, tmp_path):
+    (tmp_path / "file").touch()
+    explorer.settings = dataclasses.replace(explorer.settings, output_dir=tmp_path / "file")
+    asyncio.run(explorer.save())
+    assert "Not saved: " in explorer.saved.value
+    assert not explorer.save_button.disabled
+
+
+def test_an_error_in_the_training_is_told_and_leaves_what_was_shown(explorer, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("no more")
+
+    monkeypatch.setattr("fprin_utils.experiments.train", fail)
+    before = take_picture(explorer.widget)
+    control(explorer, "seeds").value = 3
+    asyncio.run(explorer.train())
+    assert "The training failed: MemoryError no more" in explorer.status.value
+    assert explorer.experiment == TINY
+    assert take_picture(explorer.widget) == before
+    assert not explorer.train_button.disabled
+    assert explorer.stop_button.disabled
+
+
+def test_an_error_in_the_picture_ends_the_training(explorer, monkeypatch):
+    steps = []
+    control(explorer, "steps").value = 20_000
+
+    def fail(_, at, __):
+        steps.append(at[-1])
+        raise RuntimeError("no sentence")
+
+    monkeypatch.setattr("fprin_utils.explorer.describe_order", fail)
+    asyncio.run(explorer.train())
+    assert "no sentence" in explorer.status.value
+    assert explorer.run.steps[-1] < 20_000
+    assert len(steps) == 1
 
 
 def test_what_went_wrong_is_told(explorer):
@@ -162,6 +235,8 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
     folder = tmp_path / "12_explorer_1"
     record = json.loads((folder / "12_explorer.json").read_text(encoding="utf-8"))
     assert fp.Experiment(**{n: record["parameters"][n] for n in dataclasses.asdict(TINY)}) == TINY
+    assert record["parameters"]["last_step"] == record["parameters"]["shown_step"] == 900
+    assert record["seconds"] == pytest.approx(explorer.run.seconds, abs=0.2)
     assert (folder / "12_explorer.png").read_bytes().startswith(b"\x89PNG")
     assert 'download="12_explorer.png"' in explorer.saved.value
     assert 'download="12_explorer.json"' in explorer.saved.value
@@ -169,9 +244,11 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
 
 
 def test_the_papermill_line_makes_the_experiment_anew(tmp_path):
-    program, notebook, output, flag, values = shlex.split(make_papermill_line(TINY))
+    program, notebook, output, flag, values = shlex.split(make_papermill_line(TINY, "cpu"))
     assert (program, flag) == ("papermill", "-y")
-    assert fp.Experiment(**yaml.safe_load(values)) == TINY
+    described = yaml.safe_load(values)
+    assert described.pop("device") == "cpu"
+    assert fp.Experiment(**described) == TINY
     values = json.dumps(json.loads(values) | {"num_steps": 10, "output_dir": str(tmp_path)})
     subprocess.run(
         [

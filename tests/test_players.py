@@ -1,4 +1,6 @@
 import ipywidgets
+import numpy as np
+import pytest
 from widget_tools import decode, find, take_picture
 
 import fprin_utils as fp
@@ -66,3 +68,13 @@ def test_an_image_is_played_too():
     before = take_picture(widget)
     find(widget, ipywidgets.IntSlider).value = 0
     assert take_picture(widget) != before
+
+
+def test_what_cannot_be_played_is_named():
+    run = make_run()
+    with pytest.raises(ValueError, match=r"no run for \(1, 1\)"):
+        fp.explore_runs({(0, 0): run, (0, 1): run, (1, 0): run}, GRID, TARGET, names=["a", "b"])
+    with pytest.raises(ValueError, match="num_peaks"):
+        fp.explore_runs({"flat": run}, GRID, np.ones(24), names=["run"])
+    with pytest.raises(ValueError, match="a record after step 0"):
+        fp.explore_runs({"": make_run(num_steps=0)}, GRID, TARGET, names=["run"])

@@ -84,3 +84,13 @@ def test_the_order_of_many_frequencies_is_a_coefficient(order, told):
     sentence = describe_order(view, steps, errors)
     assert sentence.startswith("100% of the frequencies are learnt.")
     assert told in sentence
+    few = np.where(np.arange(7) < 3, errors, 1.0)
+    told = "43% of the frequencies are learnt; too few to tell an order."
+    assert describe_order(view, steps, few) == told
+
+
+def test_what_is_lost_again_is_told():
+    view = view_curve(GRID, TARGET)
+    errors = np.array([[[1.0, 1.0]], [[0.1, 0.1]], [[0.1, 0.9]]])
+    told = describe_order(view, np.array([0, 10, 100]), errors)
+    assert told.endswith("(medians). Above the threshold again: 5.")
