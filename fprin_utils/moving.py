@@ -15,7 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fprin_utils.plotting import STYLE
+from fprin_utils.plotting import STYLE, make_edges
 from fprin_utils.recording import TrainingRun
 from fprin_utils.views import View
 
@@ -153,13 +153,12 @@ class MovingPicture:
         labels, shown = self.view.labels, self.steps > 0  # The axis is logarithmic.
         rows = np.arange(len(labels))
         mesh = ax.pcolormesh(
-            self.steps[shown],
-            rows,
+            make_edges(self.steps[shown]),
+            make_edges(rows),
             np.full((len(rows), shown.sum()), np.nan),
             cmap=plt.get_cmap("RdBu").with_extremes(bad="0.92"),
             vmin=0,
             vmax=1,
-            shading="nearest",
             rasterized=True,
         )
         (marks,) = ax.plot([], [], "k|", linestyle="none", markersize=10, markeredgewidth=1.6)

@@ -79,6 +79,7 @@ def explore_runs(
     targets: np.ndarray | Mapping[Any, np.ndarray],
     *,
     names: Sequence[str],
+    bins: Sequence[int] | Mapping[Any, Sequence[int]] | None = None,
     curves: Mapping[str, np.ndarray] | None = None,
 ) -> ipywidgets.Widget:
     """Return a player of runs, with a slider for each thing in which they differ.
@@ -89,6 +90,8 @@ def explore_runs(
         inputs: Training inputs, shape (N,).
         targets: Training targets, shape (N,), the same for all or by the keys of `runs`.
         names: What differs, a name for each value of a key.
+        bins: Frequency indices whose errors are followed, the same for all or by the keys of
+            `runs`; the peaks of the targets if left out.
         curves: Name of the further outputs that are drawn as curves, with their inputs.
 
     Returns:
@@ -99,8 +102,11 @@ def explore_runs(
     """
     shown = {}
     for key, run in runs.items():
-        target = targets[key] if isinstance(targets, Mapping) else targets
-        shown[_as_tuple(key)] = (view_curve(inputs, target, curves=curves), run)
+        target, followed = (
+            each[key] if isinstance(each, Mapping) else each for each in (targets, bins)
+        )
+        view = view_curve(inputs, target, bins=followed, curves=curves)
+        shown[_as_tuple(key)] = (view, run)
     values = [list(dict.fromkeys(key[place] for key in shown)) for place in range(len(names))]
     if missing := [key for key in product(*values) if key not in shown]:
         raise ValueError(f"there is no run for {missing[0]}; each combination must have one")

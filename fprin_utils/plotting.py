@@ -127,9 +127,8 @@ def plot_error_heatmap(
     ax = ax or plt.subplots()[1]
     steps, errors = steps[steps > 0], errors[steps > 0]
     rows = np.arange(len(bins))
-    mesh = ax.pcolormesh(
-        steps, rows, errors.T, cmap="RdBu", vmin=0, vmax=1, shading="nearest", rasterized=True
-    )
+    edges = make_edges(steps), make_edges(rows)
+    mesh = ax.pcolormesh(*edges, errors.T, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
     for row in rows:
         below = np.flatnonzero(errors[:, row] < threshold)
         if below.size:
@@ -138,6 +137,23 @@ def plot_error_heatmap(
     ax.set_yticks(rows, [str(k) for k in bins])
     ax.figure.colorbar(mesh, ax=ax, label=r"relative error $\Delta_F(k)$", extend="max")
     return ax
+
+
+def make_edges(positions: np.ndarray) -> np.ndarray:
+    """Return where the cells of a heat map end that stand at given positions.
+
+    Args:
+        positions: Increasing, shape (R,). A single one has a cell of width 1.
+
+    Returns:
+        Half-way between neighbours, and as far beyond the first and the last, shape (R + 1,).
+    """
+    if len(positions) == 1:
+        return positions[0] + np.array([-0.5, 0.5])
+    halves = np.diff(positions) / 2
+    return np.concatenate(
+        [positions[:1] - halves[:1], positions[:-1] + halves, positions[-1:] + halves[-1:]]
+    )
 
 
 def plot_over_steps(

@@ -83,6 +83,19 @@ def test_an_image_is_shown_beside_its_target():
     np.testing.assert_allclose(picture.errors[:, 0], [[1, 1, 1], [0, 0, 0]], atol=1e-12)
 
 
+@pytest.mark.parametrize("num_steps", [1, 50])
+def test_a_single_frequency_and_a_single_step_have_their_colour(num_steps):
+    grid = fp.make_grid(16)
+    run = fp.train(
+        fp.Ensemble([4], seeds=[0]), grid, np.sin(grid), num_steps=num_steps, learning_rate=1e-3,
+        progress=False,
+    )  # fmt: skip
+    drawn = read(fp.MovingPicture(view_curve(grid, np.sin(grid)), run.steps).draw(run, 1))
+    heat_map = drawn[100:200, int(0.75 * drawn.shape[1]) : int(0.9 * drawn.shape[1])]
+    # Blue, since nothing is learnt; white would mean that there is no cell.
+    assert (heat_map[..., 2] > heat_map[..., 0] + 30).mean() > 0.9
+
+
 def test_outputs_with_one_component_will_do():
     grid = fp.make_grid(16)
     targets = np.stack([np.sin(grid), np.sin(2 * grid)])

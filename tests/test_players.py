@@ -47,6 +47,15 @@ def test_sliders_choose_among_runs_and_keep_the_moment():
     assert decode(take_picture(widget)) == picture.draw(runs[0.5, 1], 4)
 
 
+def test_errors_are_followed_where_they_are_asked_for():
+    run = make_run()
+    pictures = [
+        take_picture(fp.explore_runs({"": run}, GRID, TARGET, names=["run"], bins=bins))
+        for bins in (None, [1, 3], [1, 2, 3][::2], {"": [3]})
+    ]
+    assert pictures[0] == pictures[1] == pictures[2] != pictures[3]
+
+
 def test_curves_are_drawn_at_further_points():
     fine = fp.make_grid(200)
     run = make_run(further_inputs={"fine": fine})

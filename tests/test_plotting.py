@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fprin_utils as fp
+from fprin_utils.plotting import make_edges
 
 mpl.use("agg")
 GRID = fp.make_grid(16)
@@ -112,3 +113,17 @@ def test_a_map_writes_numbers_and_hatches_marked_cells():
     assert shown.norm(1.0) == pytest.approx(0.5)
     assert ax.texts[4].get_color() == "black"
     assert ax.texts[1].get_color() == ax.texts[3].get_color() == "white"
+
+
+def test_cells_of_a_heat_map_stand_around_their_positions():
+    steps = np.array([1, 2, 5, 20])
+    mesh = plt.subplots()[1].pcolormesh(steps, [0, 1], np.zeros((2, 4)), shading="nearest")
+    np.testing.assert_allclose(make_edges(steps), mesh.get_coordinates()[0, :, 0])
+    np.testing.assert_allclose(make_edges(np.array([3])), [2.5, 3.5])
+
+
+def test_a_heat_map_of_one_frequency_has_a_row():
+    ax = fp.plot_error_heatmap(np.array([1, 10]), np.ones((2, 1)), [4], threshold=0.2)
+    (mesh,) = ax.collections
+    heights = mesh.get_coordinates()[:, 0, 1]
+    assert heights.tolist() == [-0.5, 0.5]
