@@ -24,11 +24,12 @@ from fprin_utils.targets import (
 from fprin_utils.training import train
 from fprin_utils.views import View, view_curve, view_image
 
-TARGETS = ("sinusoids", "random data", "picture")
+SINUSOIDS = "sinusoids"
+TARGETS = (SINUSOIDS, "random data", "picture")
 # Least and most that is allowed; beyond, two cores and a gigabyte of memory would not do.
 LIMITS: dict[str, tuple[float, float]] = {
-    "frequencies": (1, 30),
-    "amplitudes": (0.0, 3.0),
+    "frequency": (1, 30),
+    "amplitude": (0.0, 3.0),
     "noise_std": (0.0, 1.0),
     "num_points": (16, 256),
     "num_layers": (1, 5),
@@ -51,9 +52,8 @@ class Experiment:
     """A target, networks that learn it, and how.
 
     Attributes:
-        target: One of `TARGETS`.
-        frequencies: Frequency indices of the sinusoids, whole numbers, at most `MOST_SINUSOIDS`.
-        amplitudes: Their amplitudes; a sinusoid of amplitude 0 is left out.
+        target: "random data", "picture", or up to `MOST_SINUSOIDS` pairs of a frequency index, a
+            whole number, and an amplitude; a sinusoid of amplitude 0 is left out.
         noise_std: Standard deviation of what is added to each sample.
         num_points: Samples of a sum of sinusoids or of random data.
         widths: Neurons of each hidden layer.
@@ -67,9 +67,7 @@ class Experiment:
         seed: First of their seeds, and that of random data and noise.
     """
 
-    target: str = "sinusoids"
-    frequencies: tuple[int, ...] = (1, 4)
-    amplitudes: tuple[float, ...] = (1.0, 1.0)
+    target: str | tuple[tuple[int, float], ...] = ((1, 1.0), (4, 1.0))
     noise_std: float = 0.0
     num_points: int = 61
     widths: tuple[int, ...] = (200, 200, 200, 100)
@@ -88,35 +86,30 @@ class Experiment:
                 raise ValueError(
                     f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
                 )
-        for name, most in _LENGTHS.items():
-            values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= most:
-                raise ValueError(f"{name} is {values!r}; it must list 1 to {most} numbers")
-        if len(self.amplitudes) != len(self.frequencies):
+        widths = _check_length("widths", self.widths, LIMITS["num_layers"][1])
+        checked = {"widths": tuple(_check_limits("widths", width) for width in widths)}
+        for name in (LIMITS.keys() - {"widths"}) & {field.name for field in fields(self)}:
+            checked[name] = _check_limits(name, getattr(self, name))
+        if not isinstance(self.target, str):
+            checked["target"] = _check_sinusoids(self.target, checked["num_points"])
+        elif self.target not in TARGETS[1:]:
             raise ValueError(
-                f"{len(self.amplitudes)} amplitudes for {len(self.frequencies)} frequencies"
+                f"target {self.target!r} is not one of {', '.join(TARGETS[1:])}, and lists no "
+                "sinusoids"
             )
-        for name in LIMITS.keys() & {field.name for field in fields(self)}:
-            values = getattr(self, name)
-            if name in _LENGTHS:
-                checked = tuple(_check_limits(name, value) for value in values)
-            else:
-                checked = _check_limits(name, values)
+        for name, value in checked.items():
             # Frozen for others; here a list becomes a tuple, and 3.0 the whole number that it is.
-            object.__setattr__(self, name, checked)
-        if self.target == "sinusoids":
-            if not any(self.amplitudes):
-                raise ValueError(f"amplitudes is {self.amplitudes}; one must be above 0")
-            if 2 * max(self.frequencies) >= self.num_points:
-                raise ValueError(
-                    f"num_points is {self.num_points}; a frequency of {max(self.frequencies)} "
-                    f"wants more than {2 * max(self.frequencies)}"
-                )
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Experiment:
         """Return the experiment that the settings of a notebook describe."""
         return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    @property
+    def kind(self) -> str:
+        """Which of `TARGETS` the target is."""
+        return self.target if isinstance(self.target, str) else SINUSOIDS
 
     @cached_property
     def inputs(self) -> np.ndarray:
@@ -132,7 +125,7 @@ class Experiment:
             return load_image("camera", size=PICTURE_SIZE).ravel()
         if self.target == "random data":
             return make_random(self.num_points, seed=self.seed)
-        return make_sinusoids(self.inputs, self.frequencies, self.amplitudes)
+        return make_sinusoids(self.inputs, *zip(*self.target, strict=True))
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -149,8 +142,7 @@ class Experiment:
         if self.target == "random data":
             bins = range(1, (self.num_points + 1) // 2)
         else:
-            present = zip(self.frequencies, self.amplitudes, strict=True)
-            bins = sorted({frequency for frequency, amplitude in present if amplitude})
+            bins = sorted({frequency for frequency, amplitude in self.target if amplitude})
         curves = {CURVES: make_grid(FINENESS * self.num_points)}
         return view_curve(self.inputs, self.targets, bins=bins, curves=curves)
 
@@ -195,6 +187,30 @@ class Experiment:
         )
 
 
+def _check_length(name: str, values: Any, most: int) -> list | tuple:
+    if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= most:
+        raise ValueError(f"{name} is {values!r}; it must list 1 to {most} entries")
+    return values
+
+
+def _check_sinusoids(target: Any, num_points: int) -> tuple[tuple[int, float], ...]:
+    for pair in _check_length("target", target, MOST_SINUSOIDS):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f"target lists {pair!r}; it must be a frequency and an amplitude")
+    sinusoids = tuple(
+        (_check_limits("frequency", frequency), _check_limits("amplitude", amplitude))
+        for frequency, amplitude in target
+    )
+    if not any(amplitude for _, amplitude in sinusoids):
+        raise ValueError(f"target is {sinusoids}; one amplitude must be above 0")
+    highest = max(frequency for frequency, _ in sinusoids)
+    if 2 * highest >= num_points:
+        raise ValueError(
+            f"num_points is {num_points}; a frequency of {highest} wants more than {2 * highest}"
+        )
+    return sinusoids
+
+
 def _check_limits(name: str, value: Any) -> float:
     least, most = LIMITS[name]
     wanted = f"from {least:,g} to {most:,g}"
@@ -202,13 +218,7 @@ def _check_limits(name: str, value: Any) -> float:
     return check_whole(name, value) if isinstance(least, int) else number
 
 
-_LENGTHS = {
-    "frequencies": MOST_SINUSOIDS,
-    "amplitudes": MOST_SINUSOIDS,
-    "widths": LIMITS["num_layers"][1],
-}
 _CHOICES: dict[str, Mapping[str, Any] | tuple[str, ...]] = {
-    "target": TARGETS,
     "activation": ACTIVATIONS,
     "initialization": INITIALIZATIONS,
     "optimizer": OPTIMIZERS,
@@ -224,8 +234,7 @@ PRESETS: dict[str, Experiment] = {
         num_seeds=1,
     ),
     "Figure 3: four peaks, a wide network": Experiment(
-        frequencies=(1, 2, 3, 4),
-        amplitudes=(1.0, 0.7, 0.5, 0.35),
+        target=((1, 1.0), (2, 0.7), (3, 0.5), (4, 0.35)),
         widths=(400, 400, 400, 400),
         init_std=0.08,
         learning_rate=2e-5,
@@ -233,17 +242,16 @@ PRESETS: dict[str, Experiment] = {
         num_seeds=2,
     ),
     "Figure 4: high frequencies dominate": Experiment(
-        frequencies=(1, 3, 5), amplitudes=(1.0, 2.0, 3.0), num_points=101, num_steps=3000
+        target=((1, 1.0), (3, 2.0), (5, 3.0)), num_points=101, num_steps=3000
     ),
     "Large initial weights": Experiment(
-        frequencies=(1, 3, 5, 7),
-        amplitudes=(1.0, 1.0, 1.0, 1.0),
+        target=((1, 1.0), (3, 1.0), (5, 1.0), (7, 1.0)),
         num_points=40,
         init_std=1.0,
         learning_rate=5e-4,
     ),
     "Noisy samples": Experiment(
-        frequencies=(1, 2), noise_std=0.4, num_points=60, init_std=0.1, num_steps=4000
+        target=((1, 1.0), (2, 1.0)), noise_std=0.4, num_points=60, init_std=0.1, num_steps=4000
     ),
     "Random data": Experiment(
         target="random data", num_points=32, learning_rate=5e-4, num_steps=4000

@@ -21,6 +21,7 @@ from fprin_utils.experiments import (
     LIMITS,
     MOST_SINUSOIDS,
     PRESETS,
+    SINUSOIDS,
     TARGETS,
     Experiment,
 )
@@ -244,8 +245,8 @@ class _Controls:
         self.preset = _make_choice("preset", [OWN, *PRESETS])
         self.target = _make_choice("target", TARGETS)
         places = range(1, MOST_SINUSOIDS + 1)
-        self.frequencies = [_make_slider("frequencies", f"frequency {place}") for place in places]
-        self.amplitudes = [_make_slider("amplitudes", "amplitude") for _ in places]
+        self.frequencies = [_make_slider("frequency", f"frequency {place}") for place in places]
+        self.amplitudes = [_make_slider("amplitude", "amplitude") for _ in places]
         self.num_layers = _make_slider("num_layers", "hidden layers")
         places = range(1, LIMITS["num_layers"][1] + 1)
         self.widths = [_make_slider("widths", f"neurons, layer {place}") for place in places]
@@ -284,15 +285,14 @@ class _Controls:
 
     def read(self) -> Experiment:
         """Return the experiment that the controls describe; a ValueError says what is wrong."""
-        sinusoids = [
+        sinusoids = tuple(
             (frequency.value, amplitude.value)
             for frequency, amplitude in zip(self.frequencies, self.amplitudes, strict=True)
             if amplitude.value
-        ]
+        )
+        is_sinusoids = self.target.value == SINUSOIDS
         return Experiment(
-            target=self.target.value,
-            frequencies=tuple(frequency for frequency, _ in sinusoids),
-            amplitudes=tuple(amplitude for _, amplitude in sinusoids),
+            target=sinusoids if is_sinusoids else self.target.value,
             widths=tuple(slider.value for slider in self.widths[: self.num_layers.value]),
             **{name: widget.value for name, widget in self.others.items()},
         )
@@ -300,11 +300,12 @@ class _Controls:
     def write(self, experiment: Experiment) -> None:
         """Set the controls to an experiment."""
         self.is_writing = True
-        self.target.value = experiment.target
+        self.target.value = experiment.kind
+        sinusoids = experiment.target if experiment.kind == SINUSOIDS else ()
         self.num_layers.value = len(experiment.widths)
         for sliders, values, rest in (
-            (self.frequencies, experiment.frequencies, 1),
-            (self.amplitudes, experiment.amplitudes, 0.0),
+            (self.frequencies, [frequency for frequency, _ in sinusoids], 1),
+            (self.amplitudes, [amplitude for _, amplitude in sinusoids], 0.0),
             (self.widths, experiment.widths, experiment.widths[-1]),
         ):
             for place, slider in enumerate(sliders):
@@ -333,7 +334,7 @@ class _Controls:
         self.is_writing = True
         self.preset.value = known[0] if known else OWN
         self.is_writing = False
-        _set_visible(self.sinusoids, self.target.value == "sinusoids")
+        _set_visible(self.sinusoids, self.target.value == SINUSOIDS)
         _set_visible(self.others["num_points"], self.target.value != "picture")
         _set_visible(self.others["init_std"], self.others["initialization"].value == "normal")
         for place, slider in enumerate(self.widths):

@@ -36,7 +36,7 @@ def test_other_losses_are_refused(monkeypatch):
     monkeypatch.setattr(
         benchmark, "run_contender", lambda contender, *_: {"losses": losses[contender]}
     )
-    with pytest.raises(ValueError, match=r"small: the losses of plain loop .* differ by 2.0e-02"):
+    with pytest.raises(ValueError, match=r"small: the losses of plain loop .* differ by 2.0e-03"):
         benchmark.check_losses("small", CONTENDERS)
 
 

@@ -17,7 +17,12 @@ from fprin_utils.explorer import OWN, make_papermill_line
 from fprin_utils.regenerate import ROOT
 
 TINY = fp.Experiment(
-    frequencies=(1, 3), widths=(12,), init_std=0.5, learning_rate=0.02, num_steps=900, num_seeds=2
+    target=((1, 1.0), (3, 1.0)),
+    widths=(12,),
+    init_std=0.5,
+    learning_rate=0.02,
+    num_steps=900,
+    num_seeds=2,
 )
 
 
@@ -223,7 +228,7 @@ def test_what_went_wrong_is_told(explorer):
     for place in range(4):
         control(explorer, "amplitude", place).value = 0.0
     asyncio.run(explorer.train())
-    assert "it must list 1 to 4 numbers" in explorer.status.value
+    assert "it must list 1 to 4 entries" in explorer.status.value
     assert not explorer.train_button.disabled
 
 
@@ -263,6 +268,6 @@ def test_the_papermill_line_makes_the_experiment_anew(tmp_path):
         capture_output=True,
     )
     record = json.loads((tmp_path / "12_explorer.json").read_text(encoding="utf-8"))
-    assert record["parameters"]["frequencies"] == list(TINY.frequencies)
+    assert record["parameters"]["target"] == [list(pair) for pair in TINY.target]
     assert record["parameters"]["num_steps"] == 10
     assert np.isfinite(record["seconds"])

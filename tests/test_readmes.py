@@ -108,6 +108,8 @@ class TestReadme:
         assert len(pictures) > len(fp.FIGURES)
         for description, target in pictures:
             assert description.strip(), target
+            if name == "README.md" and not target.startswith("https://"):
+                assert len(description) > 40, target
 
     def test_opens_the_explorer_with_its_second_badge(self, name):
         badges = [line for line in TEXTS[name].splitlines() if line.startswith("[![")]

@@ -101,8 +101,7 @@ class TestNotebook:
 
     def test_has_short_cells_and_no_definitions(self, code_cells):
         for cell in code_cells:
-            is_list = "parameters" in cell.metadata.get("tags", [])
-            assert is_list or len(cell.source.splitlines()) <= 15
+            assert len(cell.source.splitlines()) <= 15
             assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
 
     def test_ends_in_a_cell_to_play_with(self, code_cells):
