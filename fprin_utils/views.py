@@ -157,12 +157,12 @@ def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
             f"{share}. Kendall's tau between frequency and step, median of the seeds: {tau:.2f} "
             f"({orders.get(True, 'hardly any order')})."
         )
-    lost = [
-        label
-        for label, each in zip(view.labels, errors[-1].T, strict=True)
-        if np.median(each) >= view.threshold
-    ]
     if learnt.all():
+        lost = [
+            label
+            for label, each in zip(view.labels, errors[-1].T, strict=True)
+            if np.median(each) >= view.threshold
+        ]
         again = f" Above the threshold again: {', '.join(lost)}." if lost else ""
         medians = ", ".join(f"{median:,.0f}" for median in np.median(first, axis=0))
         in_order = is_increasing(first).sum()
