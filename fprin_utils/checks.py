@@ -1,4 +1,4 @@
-"""What is refused: checks that several rooms share, each with a message that names the value."""
+"""What is refused: checks that several modules share, each with a message that names the value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_whole(name: str, value: Any, *, least: int = 0) -> int:
         ValueError: If the value is no whole number, below the least, or above `MOST_WHOLE`.
     """
     try:
-        whole = int(value)
+        whole = None if isinstance(value, bool) else int(value)
     except (TypeError, ValueError, OverflowError):
         whole = None
     if whole is None or whole != value or whole < least:
@@ -53,7 +53,7 @@ def check_number(name: str, value: Any, wanted: str, is_allowed: Callable[[float
         ValueError: If the value is no number, not finite, or not allowed.
     """
     try:
-        number = math.nan if isinstance(value, str) else float(value)
+        number = math.nan if isinstance(value, (str, bool)) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not is_allowed(number):

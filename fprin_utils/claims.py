@@ -28,16 +28,16 @@ SENTENCES = {
     "fit the high frequencies of the target.",
     "C9": "In a network of enough layers and neurons the spectral norms of the weights hardly "
     "change, and yet the peaks converge from low to high frequency.",
-    "C10": "For one hidden layer of sigmoids, the derivative of the loss at one frequency w by "
-    "any parameter is the amplitude A(w) of what is still to be learnt, times an exponential "
-    "factor exp(-abs(pi w / 2 w_j)), times a factor G of frequency and parameters.",
+    "C10": "For one hidden layer of sigmoids, the derivative of the loss at one frequency k by "
+    "any parameter is the amplitude A(k) of what is still to be learnt, times an exponential "
+    "factor exp(-|πk/2w|) for a neuron of weight w, times a factor G of frequency and parameters.",
     "C11": "The priority depends not on the frequency alone, but also on the amplitude of what is "
     "still to be learnt.",
     "C12": "If the parameters are small numbers, low frequencies come first.",
     "C13": "Where low frequencies dominate, the high ones stay small while the low ones converge, "
     "and the low ones are hardly disturbed while the high ones are fitted.",
     "C14": "Where high frequencies dominate, the low ones converge while oscillating; each "
-    "oscillation is smaller than the last, and the lower the frequency, the more there are.",
+    "oscillation is smaller than the one before, and the lower the frequency, the more there are.",
     "C15": "Large initial weights raise the high frequencies of the activation itself, and those "
     "that the data cannot see keep a large amplitude after training.",
 }
@@ -118,7 +118,7 @@ class Claim:
             "verdict": self.verdict,
             "successes": self.successes,
             "trials": self.trials,
-            "interval": [round(end, 4) for end in self.interval],
+            "interval": [round(end, 6) for end in self.interval],
             "effect": _to_plain(self.effect),
         }
         if self.control is not None:
@@ -234,7 +234,7 @@ def describe_claims(claims: Sequence[Claim]) -> Markdown:
     Returns:
         A Markdown display object with claim, verdict, seeds, interval and effect.
     """
-    rows = ["| claim | verdict | seeds | 95 % interval | effect |", "|---|---|---|---|---|"]
+    rows = start_table(["claim", "verdict", "seeds", "95 % interval", "effect"])
     for claim in claims:
         for label, tested in ((f"**{claim.id}**", claim), ("control", claim.control)):
             if tested is None:
@@ -243,8 +243,23 @@ def describe_claims(claims: Sequence[Claim]) -> Markdown:
             effect = _describe(_to_plain(tested.effect))
             if tested is claim.control and effect == _describe(_to_plain(claim.effect)):
                 effect = "as above"
-            rows.append(
-                f"| {label}: {tested.statement} | **{tested.verdict}** | "
-                f"{tested.successes} of {tested.trials} | {low:.2f} to {high:.2f} | {effect} |"
-            )
+            cells = [
+                f"{label}: {tested.statement}",
+                f"**{tested.verdict}**",
+                f"{tested.successes} of {tested.trials}",
+                f"{low:.2f} to {high:.2f}",
+                effect,
+            ]
+            rows.append(format_row(cells))
     return Markdown("\n".join(rows))
+
+
+def start_table(header: Sequence[str]) -> list[str]:
+    """Return the first two lines of a Markdown table."""
+    return [format_row(header), "|" + "---|" * len(header)]
+
+
+def format_row(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
+    # A bar, as in |w|, would end the cell.
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"

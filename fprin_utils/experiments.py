@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fprin_utils.checks import check_number, check_whole
+from fprin_utils.checks import check_number
 from fprin_utils.figures import Settings
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
 from fprin_utils.optimizers import OPTIMIZERS
@@ -136,7 +136,7 @@ class Experiment:
 
     @cached_property
     def view(self) -> View:
-        """What there is to see: the sinusoids, all frequencies of random data, or rings."""
+        """The view that follows the sinusoids, all frequencies of random data, or rings."""
         if self.target == "picture":
             return view_image(self.targets.reshape(PICTURE_SIZE, PICTURE_SIZE))
         if self.target == "random data":
@@ -201,9 +201,10 @@ def _check_sinusoids(target: Any, num_points: int) -> tuple[tuple[int, float], .
         (_check_limits("frequency", frequency), _check_limits("amplitude", amplitude))
         for frequency, amplitude in target
     )
-    if not any(amplitude for _, amplitude in sinusoids):
+    frequencies = [frequency for frequency, amplitude in sinusoids if amplitude]
+    if not frequencies:
         raise ValueError(f"target is {sinusoids}; one amplitude must be above 0")
-    highest = max(frequency for frequency, _ in sinusoids)
+    highest = max(frequencies)
     if 2 * highest >= num_points:
         raise ValueError(
             f"num_points is {num_points}; a frequency of {highest} wants more than {2 * highest}"
@@ -213,9 +214,14 @@ def _check_sinusoids(target: Any, num_points: int) -> tuple[tuple[int, float], .
 
 def _check_limits(name: str, value: Any) -> float:
     least, most = LIMITS[name]
-    wanted = f"from {least:,g} to {most:,g}"
-    number = check_number(name, value, wanted, lambda number: least <= number <= most)
-    return check_whole(name, value) if isinstance(least, int) else number
+    is_whole = isinstance(least, int)
+    wanted = f"{'a whole number ' if is_whole else ''}from {least:,g} to {most:,g}"
+
+    def is_allowed(number: float) -> bool:
+        return least <= number <= most and (number.is_integer() or not is_whole)
+
+    number = check_number(name, value, wanted, is_allowed)
+    return int(number) if is_whole else number
 
 
 _CHOICES: dict[str, Mapping[str, Any] | tuple[str, ...]] = {

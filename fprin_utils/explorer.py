@@ -10,11 +10,13 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import yaml
 from tqdm import tqdm
 
 from fprin_utils.experiments import (
@@ -38,6 +40,10 @@ SECONDS_BETWEEN_PICTURES, SHORTEST_PAUSE = 0.15, 0.03
 OWN = "your own"
 # With more values than these a slider goes in tens.
 MOST_SINGLE_STEPS = 1000
+# For values that lie between the steps of a slider.
+FINEST_STEPS = {ipywidgets.IntSlider: 1, ipywidgets.FloatSlider: 0.001}
+# One training at a time in a process: two would set the number of torch threads for each other.
+_TRAINER = ThreadPoolExecutor(1)
 
 
 class Explorer:
@@ -110,7 +116,7 @@ class Explorer:
                 None, MovingPicture, experiment.view, experiment.steps
             )
             working = loop.run_in_executor(
-                None,
+                _TRAINER,
                 lambda: experiment.train(
                     device=self.settings.device, progress=False, on_progress=note
                 ),
@@ -139,6 +145,7 @@ class Explorer:
             self._tell(f"The training diverged: {error}.")
             if latest:
                 self._follow(experiment, picture, latest[0][1])
+                self.has_diverged = True
         except Exception as error:
             self._tell(f"The training failed: {type(error).__name__} {error}.")
         finally:
@@ -154,11 +161,13 @@ class Explorer:
         self._set_busy(True)
         experiment, run, record = self.experiment, self.run, self.player.slider.value
         steps = {"last_step": int(run.steps[-1]), "shown_step": int(run.steps[record])}
-        settings = replace(
-            self.settings,
-            output_dir=_find_free_folder(self.settings.output_dir),
-            values=dict(self.settings.values) | asdict(experiment) | steps,
-        )
+        values = dict(self.settings.values) | asdict(experiment) | steps
+        if self.has_diverged:
+            promise = "repeats the training, which ends in the same error"
+        elif steps["last_step"] == experiment.num_steps:
+            promise = "re-creates the run"
+        else:
+            promise = "re-creates the whole run"
 
         def draw_and_save() -> Path:
             # A picture of its own, since the one that is shown may move meanwhile.
@@ -166,7 +175,9 @@ class Explorer:
             picture.draw(run, record)
             # As if it were saved at the end of the training.
             started = time.perf_counter() - run.seconds, time.process_time() - self.cpu_seconds
-            return save_figure(picture.freeze(), replace(settings, started=started), [])
+            folder = _make_folder(self.settings.output_dir)
+            settings = replace(self.settings, output_dir=folder, values=values, started=started)
+            return save_figure(picture.freeze(), settings, [])
 
         try:
             path = await asyncio.get_running_loop().run_in_executor(None, draw_and_save)
@@ -175,10 +186,9 @@ class Explorer:
         else:
             links = [_make_download(file) for file in (path, path.with_suffix(".json"))]
             command = html.escape(make_papermill_line(experiment, self.settings.device))
-            again = "the run" if steps["last_step"] == experiment.num_steps else "the whole run"
             self.saved.value = (
                 f"<p>Saved in {html.escape(str(path.parent))}; download {' and '.join(links)}. "
-                f"Later, this line re-creates {again}:</p>"
+                f"Later, in the folder of the repository, this line {promise}:</p>"
                 f"<pre style='white-space:pre-wrap'>{command}</pre>"
             )
         finally:
@@ -187,7 +197,7 @@ class Explorer:
     def _follow(self, experiment: Experiment, picture: MovingPicture, run: TrainingRun) -> None:
         """Show an experiment as far as it has come."""
         if picture is not self.picture:
-            self.experiment, self.picture = experiment, picture
+            self.experiment, self.picture, self.has_diverged = experiment, picture, False
             self.progress.max = experiment.num_steps
             self.saved.value = ""
         self.run = run
@@ -216,16 +226,24 @@ class Explorer:
 
 def make_papermill_line(experiment: Experiment, device: str) -> str:
     """Return the command that runs the explorer's notebook with an experiment."""
-    values = json.dumps(asdict(experiment) | {"device": device})
-    return f"papermill notebooks/{NOTEBOOK}.ipynb {NOTEBOOK}.ipynb -y {shlex.quote(values)}"
+    # JSON's 2e-05 would be a text to papermill, which reads YAML.
+    plain = json.loads(json.dumps(asdict(experiment) | {"device": device}))
+    values = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=math.inf)
+    line = f"papermill notebooks/{NOTEBOOK}.ipynb {NOTEBOOK}.ipynb -y "
+    return line + shlex.quote(values.strip())
 
 
-def _find_free_folder(parent: Path) -> Path:
-    """Return the first of a row of numbered folders that is not there yet."""
+def _make_folder(parent: Path) -> Path:
+    """Make the first of a row of numbered folders that is not there yet."""
     number = 1
-    while (folder := parent / f"{NOTEBOOK}_{number}").exists():
-        number += 1
-    return folder
+    while True:
+        folder = parent / f"{NOTEBOOK}_{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def _make_download(path: Path) -> str:
@@ -291,6 +309,8 @@ class _Controls:
             if amplitude.value
         )
         is_sinusoids = self.target.value == SINUSOIDS
+        if is_sinusoids and not sinusoids:
+            raise ValueError("all amplitudes are 0; raise one")
         return Experiment(
             target=sinusoids if is_sinusoids else self.target.value,
             widths=tuple(slider.value for slider in self.widths[: self.num_layers.value]),
@@ -309,12 +329,9 @@ class _Controls:
             (self.widths, experiment.widths, experiment.widths[-1]),
         ):
             for place, slider in enumerate(sliders):
-                slider.value = values[place] if place < len(values) else rest
+                _set_value(slider, values[place] if place < len(values) else rest)
         for name, widget in self.others.items():
-            value = getattr(experiment, name)
-            if isinstance(widget, ipywidgets.SelectionSlider) and value not in widget.options:
-                widget.options = sorted([*widget.options, value])
-            widget.value = value
+            _set_value(widget, getattr(experiment, name))
         self.is_writing = False
         self._note_change()
 
@@ -339,6 +356,17 @@ class _Controls:
         _set_visible(self.others["init_std"], self.others["initialization"].value == "normal")
         for place, slider in enumerate(self.widths):
             _set_visible(slider, place < self.num_layers.value)
+
+
+def _set_value(widget: ipywidgets.Widget, value: Any) -> None:
+    """Set a control to a value, which a browser would round to the steps of a slider."""
+    if isinstance(widget, ipywidgets.SelectionSlider) and value not in widget.options:
+        widget.options = sorted([*widget.options, value])
+    elif (step := getattr(widget, "step", None)) and not math.isclose(
+        value / step, round(value / step), abs_tol=1e-6
+    ):
+        widget.step = FINEST_STEPS[type(widget)]
+    widget.value = value
 
 
 def _set_visible(widget: ipywidgets.Widget, is_visible: bool) -> None:

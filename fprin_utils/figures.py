@@ -132,8 +132,8 @@ FIGURES = (
         "Of ten sinusoids, ReLU networks learn the lowest first; the norms of small networks grow",
         ("C1b", "C1c", "C8a", "C8b"),
         "Heat maps of ten sinusoids of which the lowest are learnt first, the growth of "
-        "the spectral norms, and the values that a released notebook would print far "
-        "above the true norms",
+        "the spectral norms, and the values that a released notebook would print, "
+        "mostly far above the true norms",
     ),
     FigureEntry(
         "11_amplitude_versus_frequency",
@@ -251,6 +251,8 @@ def configure(
     settled["seed"] = check_whole("seed", settled["seed"])
     settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
     check_device(settled["device"])
+    if not isinstance(output_dir, (str, Path)):
+        raise ValueError(f"output_dir is {output_dir!r}; it must be the name of a folder")
     return Settings(notebook, profile, Path(output_dir), settled)
 
 

@@ -203,8 +203,12 @@ class SingleNetwork:
 
     Attributes:
         module: The network; it maps inputs (N, num_inputs) to outputs (N, num_outputs).
-        seeds, num_layers, num_inputs, num_outputs, dtype, device: As those of an `Ensemble`; what
-            a module does not tell is None, and its layers are not known.
+        seeds: The one seed 0.
+        num_layers: 0, as a module does not tell its layers.
+        num_inputs: None, as a module does not tell it.
+        num_outputs: None, as a module does not tell it.
+        dtype: That of the weights.
+        device: That of the weights.
     """
 
     seeds = (0,)

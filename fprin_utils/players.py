@@ -12,7 +12,14 @@ import numpy as np
 from fprin_utils.figures import make_image_tag
 from fprin_utils.moving import MovingPicture
 from fprin_utils.recording import TrainingRun
-from fprin_utils.views import View, view_curve, view_image
+from fprin_utils.views import (
+    OCTAVES,
+    PEAK_THRESHOLD,
+    RING_THRESHOLD,
+    View,
+    view_curve,
+    view_image,
+)
 
 
 class Player:
@@ -81,6 +88,7 @@ def explore_runs(
     names: Sequence[str],
     bins: Sequence[int] | Mapping[Any, Sequence[int]] | None = None,
     curves: Mapping[str, np.ndarray] | None = None,
+    threshold: float = PEAK_THRESHOLD,
 ) -> ipywidgets.Widget:
     """Return a player of runs, with a slider for each thing in which they differ.
 
@@ -93,19 +101,21 @@ def explore_runs(
         bins: Frequency indices whose errors are followed, the same for all or by the keys of
             `runs`; the peaks of the targets if left out.
         curves: Name of the further outputs that are drawn as curves, with their inputs.
+        threshold: Relative error below which a frequency counts as learnt.
 
     Returns:
         The widget, to be shown as the last value of a cell.
 
     Raises:
-        ValueError: If a combination has no run, or a target has no peak.
+        ValueError: If a combination has no run, or a target has no peak or nothing at a frequency
+            that is to be followed.
     """
     shown = {}
     for key, run in runs.items():
         target, followed = (
             each[key] if isinstance(each, Mapping) else each for each in (targets, bins)
         )
-        view = view_curve(inputs, target, bins=followed, curves=curves)
+        view = view_curve(inputs, target, bins=followed, curves=curves, threshold=threshold)
         shown[_as_tuple(key)] = (view, run)
     values = [list(dict.fromkeys(key[place] for key in shown)) for place in range(len(names))]
     if missing := [key for key in product(*values) if key not in shown]:
@@ -129,18 +139,26 @@ def explore_runs(
     return ipywidgets.VBox([*choosers, player.widget])
 
 
-def explore_image(run: TrainingRun, image: np.ndarray) -> ipywidgets.Widget:
+def explore_image(
+    run: TrainingRun,
+    image: np.ndarray,
+    *,
+    band_edges: Sequence[float] = OCTAVES,
+    threshold: float = RING_THRESHOLD,
+) -> ipywidgets.Widget:
     """Return a player of a run on an image.
 
     Args:
         run: A run whose outputs are the pixels of the image, row by row.
         image: The image that was learnt, shape (H, H).
+        band_edges: Edges of the rings whose errors are followed, in cycles per image.
+        threshold: Relative error below which a ring counts as learnt.
 
     Returns:
         The widget, to be shown as the last value of a cell.
     """
     player = Player()
-    player.load(view_image(image), run)
+    player.load(view_image(image, band_edges=band_edges, threshold=threshold), run)
     return player.widget
 
 

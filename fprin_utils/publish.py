@@ -12,7 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fprin_utils.claims import SENTENCES, describe_effect, summarise_verdicts
+from fprin_utils.claims import (
+    SENTENCES,
+    describe_effect,
+    format_row,
+    start_table,
+    summarise_verdicts,
+)
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
@@ -97,7 +103,7 @@ def format_figures_table(say: Say = str) -> str:
         say: Puts an English text into the language of the table, from `make_say`.
     """
     header = ("Article figure", "Notebook", "Shows", "Claims", "CPU time", "Launch on Binder")
-    rows = _start_table(header, say)
+    rows = start_table([*map(say, header)])
     records = read_records()
     for entry in FIGURES:
         cells = (
@@ -108,12 +114,8 @@ def format_figures_table(say: Say = str) -> str:
             f"{records[entry.notebook]['cpu_seconds']:.0f} s",
             f"[{say('launch')}]({make_binder_link(entry.notebook)})",
         )
-        rows.append(f"| {' | '.join(cells)} |")
+        rows.append(format_row(cells))
     return "\n".join(rows) + "\n"
-
-
-def _start_table(header: Sequence[str], say: Say) -> list[str]:
-    return [f"| {' | '.join(map(say, header))} |", "|" + "---|" * len(header)]
 
 
 def format_claims_table(say: Say = str) -> str:
@@ -123,7 +125,9 @@ def format_claims_table(say: Say = str) -> str:
         say: Puts an English text into the language of the table, from `make_say`.
     """
     tests = "Sentence of the article, and how it was tested"
-    rows = _start_table(("Claim", tests, "Notebook", "Verdict", "Seeds", "Effect"), say)
+    # On a telephone the first columns alone are in sight.
+    header = ("Claim", "Verdict", tests, "Notebook", "Seeds", "Effect")
+    rows = start_table([*map(say, header)])
     tested = [
         (claim, notebook)
         for notebook, record in read_records().items()
@@ -135,7 +139,8 @@ def format_claims_table(say: Say = str) -> str:
             key=lambda part: part[0]["id"],
         )
         overall = summarise_verdicts([claim["verdict"] for claim, _ in parts])
-        rows.append(f"| **{number}** | *{say(sentence)}* | | **{say(overall)}** | | |")
+        cells = [f"**{number}**", f"**{say(overall)}**", f"*{say(sentence)}*", "", "", ""]
+        rows.append(format_row(cells))
         rows.extend(_format_part(claim, notebook, say) for claim, notebook in parts)
     return "\n".join(rows) + "\n"
 
@@ -146,14 +151,13 @@ def _format_part(claim: dict[str, Any], notebook: str, say: Say) -> str:
     share = say("{successes} of {trials}, {low:.2f} to {high:.2f}")
     cells = (
         claim["id"],
+        say("{verdict}; control {control}").format(**verdicts),
         say(claim["statement"]),
         f"[{notebook.split('_')[0]}](notebooks/{notebook}.ipynb)",
-        say("{verdict}; control {control}").format(**verdicts),
         share.format(**claim, low=low, high=high),
         describe_effect(claim["effect"], say),
     )
-    # A bar, as in |w|, would end the cell.
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    return format_row(cells)
 
 
 def format_speed_table(say: Say = str) -> str:
@@ -164,13 +168,13 @@ def format_speed_table(say: Say = str) -> str:
     """
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     header = ("Training", "Seeds", "Plain loop", "torch.compile", "JAX", "Share of the bound")
-    rows = _start_table(header, say)
+    rows = start_table([*map(say, header)])
     for workload in results["workloads"].values():
         ratios = {name: ratio["median"] for name, ratio in workload["ratios"].items()}
         cells = [say(workload["title"]), str(workload["num_seeds"])]
         cells += [f"{ratios[name]:.3g}" for name in ("plain loop", "torch.compile", "JAX")]
         cells.append(f"{ratios['products alone']:.0%}")
-        rows.append(f"| {' | '.join(cells)} |")
+        rows.append(format_row(cells))
     return "\n".join(rows) + "\n"
 
 

@@ -195,8 +195,8 @@ class ApproachFit:
     """The law 1 - C exp(-c / delta), fitted to counts.
 
     Attributes:
-        prefactor: C.
-        rate: c, in units of delta.
+        prefactor: The factor C.
+        rate: The rate c, in units of delta.
         deviance: Twice the log likelihood that a perfect fit has more.
         degrees: Degrees of freedom, radii less two; a good fit has a deviance about as large.
     """

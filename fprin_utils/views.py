@@ -18,7 +18,7 @@ from fprin_utils.spectra import (
     find_peaks,
 )
 
-# Rings of spatial frequency in cycles per image: octaves for the errors.
+# Edges of the rings in cycles per image.
 OCTAVES = (1, 2, 4, 8, 16)
 # As in notebooks 01 and 02.
 PEAK_THRESHOLD, RING_THRESHOLD = 0.2, 0.5
@@ -62,6 +62,7 @@ def view_curve(
     *,
     bins: Sequence[int] | None = None,
     curves: Mapping[str, np.ndarray] | None = None,
+    threshold: float = PEAK_THRESHOLD,
 ) -> View:
     """Look at networks on a line: their spectrum, and the relative errors of some frequencies.
 
@@ -71,12 +72,22 @@ def view_curve(
         bins: Frequency indices whose errors are followed; the peaks of the targets if left out.
         curves: Name of the further outputs that are drawn as curves, with their inputs, shape (M,);
             the outputs at `inputs` if left out.
+        threshold: Relative error below which a frequency counts as learnt.
 
     Returns:
         The view.
+
+    Raises:
+        ValueError: If the targets have no peak, or nothing at one of the frequencies.
     """
     spectrum = compute_spectrum(targets)
     bins = find_peaks(spectrum) if bins is None else bins
+
+    def compute_errors(outputs: np.ndarray) -> np.ndarray:
+        return compute_relative_error(compute_spectrum(outputs), spectrum, bins)
+
+    # What cannot be followed is refused now and not in the middle of a training.
+    compute_errors(targets)
     name, curve_inputs = next(iter((curves or {None: inputs}).items()))
     return View(
         targets=targets,
@@ -85,26 +96,32 @@ def view_curve(
         curves=name,
         labels=[str(k) for k in bins],
         frequencies=np.arange(len(spectrum)),
-        threshold=PEAK_THRESHOLD,
+        threshold=threshold,
         compute_amplitudes=lambda outputs: np.abs(compute_spectrum(outputs)),
-        compute_errors=lambda outputs: compute_relative_error(
-            compute_spectrum(outputs), spectrum, bins
-        ),
+        compute_errors=compute_errors,
     )
 
 
-def view_image(image: np.ndarray) -> View:
-    """Look at networks that learn an image: norms of rings one cycle wide, errors of octaves.
+def view_image(
+    image: np.ndarray,
+    *,
+    band_edges: Sequence[float] = OCTAVES,
+    threshold: float = RING_THRESHOLD,
+) -> View:
+    """Look at networks that learn an image: norms of rings one cycle wide, errors of wider ones.
 
     Args:
-        image: Grey values, shape (H, H); octaves up to H / 2 cycles per image are followed.
+        image: Grey values, shape (H, H).
+        band_edges: Edges of the rings whose errors are followed, in cycles per image; those above
+            H / 2 are left out.
+        threshold: Relative error below which a ring counts as learnt.
 
     Returns:
         The view.
     """
     size = len(image)
     rings = np.arange(1, size // 2 + 1)
-    octaves = [edge for edge in OCTAVES if edge <= size // 2]
+    edges = [edge for edge in band_edges if edge <= size // 2]
 
     def compute_amplitudes(outputs: np.ndarray) -> np.ndarray:
         images = outputs.reshape(*outputs.shape[:-1], size, size)
@@ -113,16 +130,16 @@ def view_image(image: np.ndarray) -> View:
 
     def compute_errors(outputs: np.ndarray) -> np.ndarray:
         images = outputs.reshape(*outputs.shape[:-1], size, size)
-        return compute_band_errors(images, image, octaves)
+        return compute_band_errors(images, image, edges)
 
     return View(
         targets=image,
         inputs=None,
         curve_inputs=None,
         curves=None,
-        labels=[f"{low} to {high}" for low, high in pairwise(octaves)],
+        labels=[f"{low} to {high}" for low, high in pairwise(edges)],
         frequencies=rings[:-1],
-        threshold=RING_THRESHOLD,
+        threshold=threshold,
         compute_amplitudes=compute_amplitudes,
         compute_errors=compute_errors,
     )
@@ -140,37 +157,40 @@ def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
         The sentences.
     """
     first = find_first_step_below(steps, errors, view.threshold)
-    learnt = np.isfinite(first)
+    learnt, middle = np.isfinite(first), np.median(first, axis=0)
     num_seeds, num_frequencies = first.shape
-    what = "Frequency" if view.inputs is not None else "Ring"
-    if num_frequencies == 1:
-        when = f"is learnt at step {np.median(first):,.0f}" if learnt.all() else "is not learnt yet"
-        return f"{what} {view.labels[0]} {when}."
+    kind, kinds = ("ring", "rings") if view.inputs is None else ("frequency", "frequencies")
     if num_frequencies > MOST_LISTED:
-        share = f"{learnt.mean():.0%} of the frequencies are learnt"
-        if learnt.mean() < LEAST_SHARE:
-            return f"{share}; too few to tell an order."
+        share, share_now = learnt.mean(), (errors[-1] < view.threshold).mean()
+        told = f"{share:.0%} of the {kinds} are learnt"
+        if share_now < share:
+            told += f", of which some are above the threshold again: {share_now:.0%} are below it"
+        if share < LEAST_SHARE:
+            return f"{told}; too few to tell an order."
         # What is not learnt comes last.
         tau = np.median(compute_kendall_tau(np.where(learnt, first, steps[-1] + 1.0)))
         orders = {tau > 0.5: "low before high", tau < -0.5: "high before low"}
         return (
-            f"{share}. Kendall's tau between frequency and step, median of the seeds: {tau:.2f} "
+            f"{told}. Kendall's tau between {kind} and step, median of the seeds: {tau:.2f} "
             f"({orders.get(True, 'hardly any order')})."
         )
-    if learnt.all():
-        lost = [
-            label
-            for label, each in zip(view.labels, errors[-1].T, strict=True)
-            if np.median(each) >= view.threshold
-        ]
-        again = f" Above the threshold again: {', '.join(lost)}." if lost else ""
-        medians = ", ".join(f"{median:,.0f}" for median in np.median(first, axis=0))
-        in_order = is_increasing(first).sum()
+    is_lost = np.isfinite(middle) & (np.median(errors[-1], axis=0) >= view.threshold)
+    lost = [label for label, is_one in zip(view.labels, is_lost, strict=True) if is_one]
+    again = f" Above the threshold again: {', '.join(lost)}." if lost else ""
+    if num_frequencies == 1:
+        if not learnt.any():
+            return f"{kind.capitalize()} {view.labels[0]} is not learnt yet."
         return (
-            f"Low before high in {in_order} of {num_seeds} seeds; frequencies "
+            f"{kind.capitalize()} {view.labels[0]} is learnt in {learnt.sum()} of {num_seeds} "
+            f"seeds, at step {np.median(first[learnt]):,.0f} (median).{again}"
+        )
+    if learnt.all():
+        medians = ", ".join(f"{median:,.0f}" for median in middle)
+        return (
+            f"Low before high in {is_increasing(first).sum()} of {num_seeds} seeds; {kinds} "
             f"{', '.join(view.labels)} are learnt at steps {medians} (medians).{again}"
         )
     done = [label for label, all_of in zip(view.labels, learnt.all(axis=0), strict=True) if all_of]
     missing = [label for label in view.labels if label not in done]
     told = f"Learnt in all seeds: {', '.join(done)}. " if done else ""
-    return f"{told}Not yet learnt in all seeds: {', '.join(missing)}."
+    return f"{told}Not yet learnt in all seeds: {', '.join(missing)}.{again}"

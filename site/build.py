@@ -32,7 +32,7 @@ def format_gallery() -> str:
         verdicts = " ".join(f"[{name} {verdict}]{{.{verdict}}}" for name, verdict in claims)
         about = f"Article, {entry.article_figure}: {verdicts}" if claims else "To play with"
         cards += [
-            "::::{container} card",
+            f"::::{{container}} card{'' if claims else ' play'}",
             f"[![{entry.alt}](figures/{entry.notebook}.png)]({page})\n",
             f"[{entry.shows}]({page})\n",
             about,
@@ -72,7 +72,8 @@ def adapt_notebook(entry: FigureEntry) -> nbformat.NotebookNode:
     """Return a notebook as a page shows it, and where to run it."""
     notebook = nbformat.read(NOTEBOOKS / f"{entry.notebook}.ipynb", as_version=4)
     notebook.cells[0].source = notebook.cells[0].source.replace(BADGE, "Launch on Binder")
-    invitation = f"*Nothing runs on this page; [play on Binder](binder:{entry.notebook}).*"
+    scheme = "binder" if entry.claims else "app"
+    invitation = f"*Nothing runs on this page; [play on Binder]({scheme}:{entry.notebook}).*"
     if not entry.claims:
         # A figure that only moves is not stored in its notebook.
         invitation = f"![{entry.alt}](../figures/{entry.notebook}.png)\n\n{invitation}"
@@ -81,19 +82,19 @@ def adapt_notebook(entry: FigureEntry) -> nbformat.NotebookNode:
 
 
 def write_package(folder: Path) -> None:
-    """Write a page for each room of the package, and the README's table of them.
+    """Write a page for each module of the package, and the README's table of them.
 
     Args:
         folder: Folder of these pages.
     """
     modules = quote_readme("## The modules\n", "Beside the package")
     link = re.compile(r"\[fprin_utils/(\w+)\.py\]\([^)]*\)")
-    rooms = link.findall(modules)
-    for room in rooms:
-        page = f"{room}\n{'=' * len(room)}\n\n.. automodule:: fprin_utils.{room}\n"
-        (folder / f"{room}.rst").write_text(page, encoding="utf-8")
+    names = link.findall(modules)
+    for name in names:
+        page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: fprin_utils.{name}\n"
+        (folder / f"{name}.rst").write_text(page, encoding="utf-8")
     table = link.sub(r"[\1](\1.rst)", modules)
-    contents = "\n".join(["```{toctree}", ":hidden:", "", *rooms, "```"])
+    contents = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
     (folder / "index.md").write_text(f"# The package\n{table}\n{contents}\n", encoding="utf-8")
 
 

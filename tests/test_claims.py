@@ -40,7 +40,7 @@ def test_a_claim_is_stored_with_its_control_in_plain_json():
     stored = json.loads(json.dumps(claim.to_dict(), allow_nan=False))
     assert stored["effect"] == {"steps": [1.0, None], "count": 3, "tau": 0.3333}
     assert stored["control"]["verdict"] == "mixed"
-    assert stored["interval"] == [0.0945, 0.9055]
+    assert stored["interval"] == [0.094531, 0.905469]
     table = fp.describe_claims([claim]).data
     assert "**C0**: a test | **mixed** | 1 of 2 | 0.09 to 0.91" in table
     assert "steps: (1, never); count: 3; tau: 0.3333" in table
@@ -85,6 +85,14 @@ def test_bad_input_is_named(call, message):
 )
 def test_a_sentence_is_judged_by_all_of_its_parts(verdicts, summary):
     assert fp.summarise_verdicts(verdicts) == summary
+
+
+def test_a_bar_does_not_end_a_cell():
+    control = fp.Claim("C12", "the same |w| everywhere", [False], {"largest |w|": 2.0})
+    claim = fp.Claim("C12", "a test of |w|", [True], {"median |w|": 1.0}, control)
+    rows = fp.describe_claims([claim]).data.splitlines()
+    assert [row.count("|") for row in rows] == [6] * 4
+    assert "largest &#124;w&#124;: 2" in rows[-1]
 
 
 def test_one_line_of_an_effect_is_its_first_entry():

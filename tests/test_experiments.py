@@ -71,25 +71,36 @@ def test_presets_can_be_trained_and_seen(name):
         ({"target": "import os"}, "target 'import os' is not one of random data, picture"),
         ({"activation": "gelu"}, "activation 'gelu' is not one of tanh"),
         ({"activation": ["tanh"]}, r"activation \['tanh'\] is not one of tanh"),
-        ({"target": ((31, 1),)}, "frequency is 31; it must be from 1 to 30"),
-        ({"target": ((1.5, 1),)}, "frequency is 1.5"),
+        ({"target": ((31, 1),)}, "frequency is 31; it must be a whole number from 1 to 30"),
+        ({"target": ((1.5, 1),)}, "frequency is 1.5; it must be a whole number from 1 to 30"),
         ({"target": ((1, 1),) * 5}, "it must list 1 to 4 entries"),
         ({"target": ((1,), (2, 1.0))}, r"target lists \(1,\); it must be a frequency and an ampl"),
         ({"target": 3}, "target is 3; it must list 1 to 4 entries"),
         ({"target": ((1, 0.0), (2, 0.0))}, "one amplitude must be above 0"),
         ({"target": ((1, float("nan")), (2, 1.0))}, "amplitude is nan"),
         ({"widths": ()}, r"widths is \(\); it must list 1 to 5 entries"),
-        ({"widths": (401,)}, "widths is 401; it must be from 1 to 400"),
+        ({"widths": (401,)}, "widths is 401; it must be a whole number from 1 to 400"),
         ({"num_points": 16, "target": ((8, 1), (1, 1))}, "a frequency of 8 wants more than 16"),
-        ({"num_steps": 10**6}, "num_steps is 1000000; it must be from 10 to 20,000"),
+        ({"num_steps": 10**6}, "num_steps is 1000000; it must be a whole number from 10 to"),
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": True}, "seed is True"),
+        ({"noise_std": True}, "noise_std is True; it must be from 0 to 1"),
         ({"num_seeds": "8"}, "num_seeds is '8'"),
     ],
 )
 def test_what_is_out_of_bounds_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         fp.Experiment(**settings)
+
+
+def test_a_sinusoid_that_is_left_out_needs_no_samples():
+    assert fp.Experiment(target=((1, 1.0), (10, 0.0)), num_points=20).view.labels == ["1"]
+
+
+def test_a_sinusoid_too_small_to_follow_is_refused_before_the_training():
+    with pytest.raises(ValueError, match="no peak at bin 4"):
+        fp.Experiment(target=((1, 1.0), (4, 1e-12))).train()
 
 
 def test_every_number_has_limits():

@@ -225,10 +225,12 @@ def test_what_went_wrong_is_told(explorer):
     asyncio.run(explorer.train())
     assert "diverged" in explorer.status.value
     assert "try a smaller one" in explorer.status.value
+    asyncio.run(explorer.save())
+    assert "repeats the training, which ends in the same error" in explorer.saved.value
     for place in range(4):
         control(explorer, "amplitude", place).value = 0.0
     asyncio.run(explorer.train())
-    assert "it must list 1 to 4 entries" in explorer.status.value
+    assert "all amplitudes are 0; raise one." in explorer.status.value
     assert not explorer.train_button.disabled
 
 
@@ -246,15 +248,73 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
     assert 'download="12_explorer.png"' in explorer.saved.value
     assert 'download="12_explorer.json"' in explorer.saved.value
     assert "papermill notebooks/12_explorer.ipynb" in explorer.saved.value
+    assert "this line re-creates the run:" in explorer.saved.value
+
+
+def test_explorers_that_share_a_folder_save_side_by_side(explorer, tmp_path):
+    other = fp.Explorer(TINY, explorer.run, explorer.settings)
+
+    async def use():
+        await asyncio.gather(explorer.save(), other.save())
+
+    asyncio.run(use())
+    pictures = sorted(path.parent.name for path in tmp_path.glob("*/12_explorer.png"))
+    assert pictures == ["12_explorer_1", "12_explorer_2"]
+
+
+def test_trainings_in_one_process_take_turns(explorer, monkeypatch):
+    other = fp.Explorer(TINY, explorer.run, explorer.settings)
+    under_way, most = [], []
+    train = fp.Experiment.train
+
+    def watch(self, **settings):
+        under_way.append(self)
+        most.append(len(under_way))
+        try:
+            return train(self, **settings)
+        finally:
+            under_way.remove(self)
+
+    monkeypatch.setattr(fp.Experiment, "train", watch)
+
+    async def use():
+        await asyncio.gather(explorer.train(), other.train())
+
+    asyncio.run(use())
+    assert most == [1, 1]
+    assert all("Done after" in each.status.value for each in (explorer, other))
+
+
+def test_values_between_the_steps_of_a_slider_are_kept(explorer):
+    experiment = dataclasses.replace(
+        TINY, target=((1, 0.33), (4, 1.0)), noise_std=0.123, num_steps=123, learning_rate=1.7e-3
+    )
+    run = experiment.train(progress=False)
+    controls = fp.Explorer(experiment, run, explorer.settings)
+    for name in ("steps", "noise, std", "amplitude"):
+        slider = control(controls, name)
+        assert slider.value / slider.step == pytest.approx(round(slider.value / slider.step))
+    assert control(controls, "amplitude", 1).step == control(explorer, "amplitude").step == 0.05
+    assert control(explorer, "steps").step == 10
+
+
+RATES = [1e-6, 1.5e-6, 2e-6, 5e-5, 8e-5, 1e-4, 1.0]
+EXPERIMENTS = [*fp.PRESETS.values(), *(dataclasses.replace(TINY, learning_rate=r) for r in RATES)]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_papermill_line_describes_the_experiment(experiment):
+    values = shlex.split(make_papermill_line(experiment, "cpu"))[-1]
+    described = yaml.safe_load(values)
+    assert described.pop("device") == "cpu"
+    assert fp.Experiment(**described) == experiment
 
 
 def test_the_papermill_line_makes_the_experiment_anew(tmp_path):
     program, notebook, output, flag, values = shlex.split(make_papermill_line(TINY, "cpu"))
     assert (program, flag) == ("papermill", "-y")
-    described = yaml.safe_load(values)
-    assert described.pop("device") == "cpu"
-    assert fp.Experiment(**described) == TINY
-    values = json.dumps(json.loads(values) | {"num_steps": 10, "output_dir": str(tmp_path)})
+    described = yaml.safe_load(values) | {"num_steps": 10, "output_dir": str(tmp_path)}
+    values = json.dumps(described)
     subprocess.run(
         [
             str(Path(sys.executable).with_name(program)),

@@ -56,6 +56,15 @@ def test_errors_are_followed_where_they_are_asked_for():
     assert pictures[0] == pictures[1] == pictures[2] != pictures[3]
 
 
+def test_the_threshold_moves_the_marks():
+    run = make_run(num_steps=200)
+    pictures = {
+        take_picture(fp.explore_runs({"": run}, GRID, TARGET, names=["run"], threshold=threshold))
+        for threshold in (0.2, 0.9)
+    }
+    assert len(pictures) == 2
+
+
 def test_curves_are_drawn_at_further_points():
     fine = fp.make_grid(200)
     run = make_run(further_inputs={"fine": fine})

@@ -131,6 +131,15 @@ class TestNotebook:
         assert not re.search(r"(?<![\w.])/(?:home|root|tmp|Users|work)/", text)
         assert len(text) < 700_000
 
+    def test_shows_outputs_that_are_meant_for_readers(self, code_cells):
+        shown = [o.data for c in code_cells for o in c.outputs if "data" in o]
+        for data in shown:
+            # Such as <Axes: ...> and Text(...), the values of calls that draw.
+            plain = data.get("text/plain", "")
+            assert set(data) - {"text/plain"} or not re.match(r"[A-Z<\[]", plain), plain
+            table = [row for row in data.get("text/markdown", "").splitlines() if "|" in row]
+            assert len({row.count("|") for row in table}) <= 1, table
+
     def test_shows_its_figure_with_its_alternative_text(self, name, code_cells):
         shown = [data["text/html"] for c in code_cells for o in c.outputs
                  if "<img " in (data := o.get("data", {})).get("text/html", "")]  # fmt: skip

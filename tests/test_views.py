@@ -64,8 +64,14 @@ def test_the_order_is_told_in_a_sentence(errors, told):
 def test_the_order_of_one_frequency_is_when_it_is_learnt():
     view = view_curve(GRID, TARGET, bins=[1])
     steps, errors = np.array([0, 10]), np.array([[[1.0]], [[0.1]]])
-    assert describe_order(view, steps, errors) == "Frequency 1 is learnt at step 10."
+    one = "Frequency 1 is learnt in 1 of 1 seeds, at step 10 (median)."
+    assert describe_order(view, steps, errors) == one
     assert describe_order(view, steps, errors + 1) == "Frequency 1 is not learnt yet."
+    late = np.concatenate([errors, errors, errors, np.ones_like(errors)], axis=1)
+    assert describe_order(view, steps, late).startswith("Frequency 1 is learnt in 3 of 4 seeds")
+    lost = np.concatenate([errors, errors[:1]])
+    told = describe_order(view, np.array([0, 10, 20]), lost)
+    assert told == f"{one} Above the threshold again: 1."
 
 
 @pytest.mark.parametrize(
@@ -94,3 +100,30 @@ def test_what_is_lost_again_is_told():
     errors = np.array([[[1.0, 1.0]], [[0.1, 0.1]], [[0.1, 0.9]]])
     told = describe_order(view, np.array([0, 10, 100]), errors)
     assert told.endswith("(medians). Above the threshold again: 5.")
+    errors = np.array([[[1.0, 1.0]], [[0.1, 1.0]], [[0.9, 1.0]]])
+    told = describe_order(view, np.array([0, 10, 100]), errors)
+    assert told.endswith("Not yet learnt in all seeds: 5. Above the threshold again: 1.")
+
+
+def test_what_many_frequencies_lose_again_is_told():
+    view = view_curve(fp.make_grid(16), fp.make_random(16, seed=0), bins=range(1, 8))
+    errors = np.full((3, 1, 7), 0.1)
+    errors[0] = 1
+    errors[2, :, :2] = 1
+    told = describe_order(view, np.array([0, 10, 20]), errors)
+    now = "100% of the frequencies are learnt, of which some are above the threshold again: 71% are"
+    assert told.startswith(f"{now} below it. Kendall's tau")
+
+
+def test_rings_are_called_rings():
+    x = 2 * np.pi * np.arange(16) / 16
+    view = view_image(np.sin(x) + np.sin(3 * x)[:, None], band_edges=[1, 2, 4, 16], threshold=0.3)
+    assert (view.labels, view.threshold) == (["1 to 2", "2 to 4"], 0.3)
+    errors = np.array([[[1.0, 1.0]], [[0.1, 0.1]]])
+    told = describe_order(view, np.array([0, 10]), errors)
+    assert "rings 1 to 2, 2 to 4 are learnt at steps 10, 10" in told
+
+
+def test_frequencies_without_a_target_are_refused_at_once():
+    with pytest.raises(ValueError, match="no peak at bin 3"):
+        view_curve(GRID, TARGET, bins=[1, 3])
