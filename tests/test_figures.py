@@ -62,6 +62,8 @@ def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
         ({"seed": -1}, "seed is -1; it must be a whole number of at least 0"),
         ({"num_seeds": 0}, "num_seeds is 0; it must be a whole number of at least 1"),
         ({"num_seeds": 1.5}, "num_seeds is 1.5"),
+        ({"num_seeds": True}, "num_seeds is True; it must be a whole number of at least 1"),
+        ({"output_dir": 2024}, "output_dir is 2024; it must be the name of a folder"),
         ({"device": "tpu"}, "device 'tpu' is not one of cpu, cuda"),
     ],
 )
