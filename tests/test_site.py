@@ -101,15 +101,6 @@ def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
     assert outside > len(fp.FIGURES)
 
 
-def test_the_page_of_a_notebook_leads_to_where_it_can_be_run(site, visits):
-    for entry in fp.FIGURES:
-        links = visits[(site / "notebooks" / f"{entry.notebook}.html").as_uri()].found["links"]
-        # Once under its title and once at its end; the explorer is an app at its end.
-        last = publish.make_binder_link if entry.claims else publish.make_app_link
-        assert publish.make_binder_link(entry.notebook) in links
-        assert last(entry.notebook) == [link for link in links if "mybinder" in link][-1]
-
-
 def test_every_picture_is_there_and_described(visits):
     descriptions = {entry.alt for entry in fp.FIGURES}
     for address, visit in visits.items():
@@ -166,7 +157,8 @@ def test_a_notebook_is_shown_with_its_stored_outputs(site, page, entry):
     for claim in record["claims"]:
         assert f"{claim['id']} {claim['verdict']} | control: " in said
     invitation = page.get_by_role("link", name="play on Binder")
-    assert invitation.get_attribute("href") == publish.make_binder_link(entry.notebook)
+    make_link = publish.make_binder_link if entry.claims else publish.make_app_link
+    assert invitation.get_attribute("href") == make_link(entry.notebook)
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site, page):
