@@ -119,8 +119,7 @@ def test_training_moves_the_picture_and_leaves_the_controls_free(explorer):
 
     asyncio.run(use())
     assert len(pictures) >= 3
-    # Now and then a busy machine takes a moment for itself.
-    assert np.quantile(gaps, 0.98) < 0.5
+    assert max(gaps) < 0.5
     assert explorer.run.steps[-1] == 2000
     assert "Done after" in explorer.status.value
     assert explorer.progress.value == explorer.progress.max == 2000
@@ -140,7 +139,7 @@ def test_stop_ends_a_training_where_it_is(explorer):
         await training
         return time.perf_counter() - asked
 
-    assert asyncio.run(use()) < 5
+    assert asyncio.run(use()) < 2
     assert "Stopped after" in explorer.status.value
     assert explorer.run.steps[-1] < 20_000
     asyncio.run(explorer.save())

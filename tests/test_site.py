@@ -150,7 +150,9 @@ def test_the_front_page_has_the_table_of_claims(site, page):
 def test_a_notebook_is_shown_with_its_stored_outputs(site, page, entry):
     page.goto((site / "notebooks" / f"{entry.notebook}.html").as_uri())
     outputs = page.locator(".cell_output")
-    assert page.get_by_role("img", name=entry.alt).count() == 1
+    # A figure that only moves is not stored in its notebook, and stands at the end.
+    place = outputs if entry.claims else page
+    assert place.get_by_role("img", name=entry.alt).count() == 1
     said = "\n".join(outputs.all_inner_texts())
     record = json.loads((ROOT / "figures" / f"{entry.notebook}.json").read_text(encoding="utf-8"))
     assert outputs.locator("table").count() == bool(record["claims"])
