@@ -8,12 +8,12 @@ Beside spectra stands theory, which needs no training.
 from fprin_utils.claims import (
     SENTENCES,
     Claim,
+    Identity,
+    Tally,
     compute_kendall_tau,
-    compute_wilson_interval,
-    describe_claims,
-    describe_effect,
+    compute_share_interval,
     is_increasing,
-    summarise_verdicts,
+    judge_order,
 )
 from fprin_utils.experiments import PRESETS, Experiment
 from fprin_utils.explorer import Explorer
@@ -51,6 +51,7 @@ from fprin_utils.spectra import (
     compute_relative_error,
     compute_signed_deviation,
     compute_spectrum,
+    estimate_steps_needed,
     find_convergence_step,
     find_excursions,
     find_first_step_below,
@@ -81,6 +82,7 @@ from fprin_utils.theory import (
     sample_ball,
 )
 from fprin_utils.training import train
+from fprin_utils.verdicts import compare_claims, describe_claims
 
 __all__ = [
     "ACTIVATIONS",
@@ -96,10 +98,13 @@ __all__ = [
     "Ensemble",
     "Experiment",
     "Explorer",
+    "Identity",
     "MovingPicture",
     "Settings",
+    "Tally",
     "TrainingRun",
     "check_bins",
+    "compare_claims",
     "compute_band_errors",
     "compute_energy_above",
     "compute_kendall_tau",
@@ -111,14 +116,14 @@ __all__ = [
     "compute_radial_bands",
     "compute_relapse",
     "compute_relative_error",
+    "compute_share_interval",
     "compute_signed_deviation",
     "compute_spectrum",
     "compute_transform",
-    "compute_wilson_interval",
     "configure",
     "describe_claims",
-    "describe_effect",
     "discretise",
+    "estimate_steps_needed",
     "explore_image",
     "explore_runs",
     "find_convergence_step",
@@ -129,6 +134,7 @@ __all__ = [
     "fit_approach",
     "is_increasing",
     "is_low_first",
+    "judge_order",
     "load_image",
     "make_grid",
     "make_image_coordinates",
@@ -147,7 +153,6 @@ __all__ = [
     "save_figure",
     "show_figure",
     "shuffle_pixels",
-    "summarise_verdicts",
     "take_at_steps",
     "taper",
     "train",

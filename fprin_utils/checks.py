@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -71,3 +71,28 @@ def check_device(device: str) -> None:
         raise ValueError(f"device {device!r} is not one of cpu, cuda")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} asked for, but torch finds no GPU here; use cpu")
+
+
+def check_plain(name: str, value: Any) -> Any:
+    """Return a setting as JSON holds it, or raise a ValueError that names it.
+
+    Args:
+        name: What the setting is called.
+        value: A text, a number, a boolean, None, or lists and mappings with names of these.
+
+    Returns:
+        The value; tuples as lists.
+
+    Raises:
+        ValueError: If JSON cannot hold the value.
+    """
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: check_plain(name, entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [check_plain(name, entry) for entry in value]
+    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    if not (is_number or isinstance(value, (str, type(None)))):
+        raise ValueError(
+            f"{name} is {value!r}; it must be a finite number, a text, a boolean, or a list of them"
+        )
+    return value

@@ -1,26 +1,28 @@
-"""What is concluded: a claim, its outcome for each seed, an interval and a verdict."""
+"""What is concluded: a claim, its outcomes seed by seed, an interval, a verdict, a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import scipy.stats
-from IPython.display import Markdown
 
 # The article's sentences in our translation; a letter after the number marks one part of the test.
 SENTENCES = {
     "C1": "A network fits its target from low to high frequency: the higher the frequency of a "
     "peak, the later it converges.",
     "C2": "A network that memorises an image learns the outline first and the details later.",
-    "C3": "Through few samples, a polynomial of high degree (above their number) goes through "
-    "them all but oscillates wildly; a network, whatever its size, learns a fairly flat curve.",
-    "C4": "From a small initialisation, high frequencies decay fast, so that the learnt function "
-    "reaches no further than the highest frequency of the data.",
-    "C5": "Where low frequencies dominate the target, noise covers the small high ones; stopping "
-    "early then improves generalisation.",
+    "C3": "Through few, uniformly sampled data points, a polynomial of high degree (above their "
+    "number) usually goes through them all but oscillates strongly; a network, whatever its size, "
+    "usually learns a fairly flat curve.",
+    "C4": "Learning all but ends once the highest frequency of the training data is learnt, so "
+    "that the data limit the highest frequency of the learnt function; from a small "
+    "initialisation high frequencies decay fast.",
+    "C5": "Where low frequencies dominate the target, noise easily affects the small high ones; "
+    "stopping early then improves generalisation.",
     "C6": "If the target is random data, without dominant low frequencies, the principle fails.",
     "C7": "If the initial parameters are large, the principle fails, and generalisation gets "
     "worse.",
@@ -30,10 +32,12 @@ SENTENCES = {
     "change, and yet the peaks converge from low to high frequency.",
     "C10": "For one hidden layer of sigmoids, the derivative of the loss at one frequency k by "
     "any parameter is the amplitude A(k) of what is still to be learnt, times an exponential "
-    "factor exp(-|πk/2w|) for a neuron of weight w, times a factor G of frequency and parameters.",
+    "factor exp(-|πk/2w|) for a neuron of weight w, times a polynomial G of frequency and "
+    "parameters.",
     "C11": "The priority depends not on the frequency alone, but also on the amplitude of what is "
     "still to be learnt.",
-    "C12": "If the parameters are small numbers, low frequencies come first.",
+    "C12": "If low frequencies dominate the target and the parameters are small numbers, the low "
+    "frequencies converge first, and the high ones are still small when they have.",
     "C13": "Where low frequencies dominate, the high ones stay small while the low ones converge, "
     "and the low ones are hardly disturbed while the high ones are fitted.",
     "C14": "Where high frequencies dominate, the low ones converge while oscillating; each "
@@ -41,16 +45,34 @@ SENTENCES = {
     "C15": "Large initial weights raise the high frequencies of the activation itself, and those "
     "that the data cannot see keep a large amplitude after training.",
 }
+# What a reader is told: of a claim, and of a control, which should not succeed.
+VERDICTS = {
+    "holds": "supported",
+    "fails": "not supported",
+    "mixed": "open",
+    "not reached": "not reached",
+}
+CONTROL_VERDICTS = {
+    "holds": "succeeds too",
+    "fails": "as it should be",
+    "mixed": "as it should be",
+    "not reached": "not reached",
+}
+# Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
+SIGNIFICANCE = 1e-3
+# How often the comparison must notice that a share of 0.9 or more has fallen to one half.
+POWER = 0.8
+FEWEST_SEEDS, MOST_SEEDS = 8, 64
 
 
-def compute_wilson_interval(
+def compute_share_interval(
     successes: int, trials: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the Wilson score interval of a share.
+    """Return the exact (Clopper-Pearson) interval of a share.
 
     Args:
         successes: Number of successes, from 0 to `trials`.
-        trials: Number of trials, at least 1.
+        trials: Number of trials; without any, the interval is 0 to 1.
         confidence: Coverage of the interval, between 0 and 1.
 
     Returns:
@@ -59,11 +81,132 @@ def compute_wilson_interval(
     Raises:
         ValueError: If the numbers do not fit together.
     """
-    if not 0 <= successes <= trials or trials < 1:
+    if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials are not possible")
-    result = scipy.stats.binomtest(successes, trials)
-    interval = result.proportion_ci(confidence_level=confidence, method="wilson")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
+    if trials == 0:
+        return 0.0, 1.0
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The outcomes of a test, counted over seeds.
+
+    Attributes:
+        successes: Seeds for which it held.
+        trials: Seeds for which what it is about was reached: the others neither held nor failed.
+        seeds: All seeds.
+    """
+
+    successes: int
+    trials: int
+    seeds: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.successes <= self.trials <= self.seeds or self.seeds < 1:
+            raise ValueError(
+                f"{self.successes} successes of {self.trials} trials of {self.seeds} seeds are not "
+                "possible"
+            )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.successes + other.successes, self.trials + other.trials, self.seeds + other.seeds
+        )
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Clopper-Pearson interval of the share of trials that held."""
+        return compute_share_interval(self.successes, self.trials)
+
+    @property
+    def verdict(self) -> str:
+        """`holds` if the interval lies above one half, `fails` if below, else `mixed`.
+
+        `not reached` if fewer than half of the seeds are trials.
+        """
+        if 2 * self.trials < self.seeds:
+            return "not reached"
+        low, high = self.interval
+        return "holds" if low > 0.5 else "fails" if high < 0.5 else "mixed"
+
+    def is_settled(self, words: Mapping[str, str] = VERDICTS) -> bool:
+        """Tell whether two outcomes more or fewer would leave the words for the verdict alone."""
+        moved = [
+            Tally(successes, self.trials, self.seeds).verdict
+            for successes in range(self.successes - 2, self.successes + 3)
+            if 0 <= successes <= self.trials
+        ]
+        moved += [
+            Tally(min(self.successes, trials), trials, self.seeds).verdict
+            for trials in (self.trials - 2, self.trials + 2)
+            if 0 <= trials <= self.seeds
+        ]
+        return len({words[verdict] for verdict in moved}) == 1
+
+    def agrees_with(self, reference: Tally) -> bool:
+        """Tell whether these outcomes may have the same shares as others that were stored.
+
+        They do not where a verdict is turned into its opposite, or where Fisher's exact test
+        tells apart the shares that held, or the shares that were reached.
+        """
+        if {self.verdict, reference.verdict} == {"holds", "fails"}:
+            return False
+        return not (
+            _differ(self.successes, self.trials, reference.successes, reference.trials)
+            or _differ(self.trials, self.seeds, reference.trials, reference.seeds)
+        )
+
+
+@cache
+def _differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
+    table = [[successes, trials - successes], [others, other_trials - others]]
+    return bool(scipy.stats.fisher_exact(table).pvalue < SIGNIFICANCE)
+
+
+@cache
+def count_seeds_needed(reference: Tally) -> int:
+    """Return how many seeds a check needs.
+
+    So many that a share that was 0.9 or more and has fallen to one half (or was 0.1 or less and
+    has risen to it) disagrees with the reference in four of five runs.
+
+    Args:
+        reference: The stored outcomes.
+
+    Returns:
+        Number of seeds, from `FEWEST_SEEDS`, which do where the share lies between, to
+        `MOST_SEEDS`.
+    """
+    share = reference.successes / reference.trials if reference.trials else 0.5
+    if 0.1 < share < 0.9:
+        return FEWEST_SEEDS
+    for seeds in range(FEWEST_SEEDS, MOST_SEEDS):
+        trials = seeds * reference.trials // reference.seeds
+        if compute_power(reference, Tally(trials // 2, trials, seeds)) >= POWER:
+            return seeds
+    return MOST_SEEDS
+
+
+def compute_power(reference: Tally, today: Tally, share: float = 0.5) -> float:
+    """Return how probable it is that outcomes with another share disagree with a reference.
+
+    Args:
+        reference: The stored outcomes.
+        today: Numbers of trials and seeds; its successes do not matter.
+        share: The share with which the trials hold.
+
+    Returns:
+        Probability, from the binomial distribution.
+    """
+    successes = np.arange(today.trials + 1)
+    disagrees = [
+        not Tally(int(held), today.trials, today.seeds).agrees_with(reference) for held in successes
+    ]
+    return float(scipy.stats.binom.pmf(successes, today.trials, share) @ disagrees)
 
 
 @dataclass(frozen=True)
@@ -73,42 +216,91 @@ class Claim:
     Attributes:
         id: Number of one of `SENTENCES`, as C2; a letter marks one part of its test, as C14a.
         statement: The sentence that was tested, with its test.
-        outcomes: Whether it held, for each seed.
+        outcomes: Whether it held, for each seed: booleans, shape (S,).
         effect: Sizes of the effect by name, plain numbers or lists; the first is what is told
             where there is room for one only.
         control: The same test in a setting in which it must not hold.
+        reached: Whether what the claim is about happened at all, for each seed; all if left out. A
+            seed for which it did not has neither held nor failed.
+        remedy: What would let more seeds reach it, such as a number of steps.
     """
 
     id: str
     statement: str
     outcomes: Sequence[bool]
     effect: Mapping[str, Any] = field(default_factory=dict)
-    control: Claim | None = None
+    control: Claim | Identity | None = None
+    reached: Sequence[bool] | None = None
+    remedy: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.outcomes) == 0:
-            raise ValueError(f"claim {self.id} has no outcomes; at least one seed is needed")
+        held = _as_outcomes(self.id, "outcomes", self.outcomes)
+        reached = np.ones_like(held)
+        if self.reached is not None:
+            reached = _as_outcomes(self.id, "reached", self.reached)
+        if held.shape != reached.shape:
+            raise ValueError(f"claim {self.id} has {held.size} outcomes and {reached.size} reached")
+        object.__setattr__(self, "outcomes", held & reached)
+        object.__setattr__(self, "reached", reached)
 
     @property
-    def successes(self) -> int:
-        """Number of seeds for which the claim held."""
-        return int(np.count_nonzero(self.outcomes))
-
-    @property
-    def trials(self) -> int:
-        """Number of seeds."""
-        return len(self.outcomes)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the share of seeds."""
-        return compute_wilson_interval(self.successes, self.trials)
+    def tally(self) -> Tally:
+        """The outcomes, counted."""
+        counts = self.outcomes.sum(), self.reached.sum(), self.outcomes.size
+        return Tally(*map(int, counts))
 
     @property
     def verdict(self) -> str:
-        """`holds` if the interval lies above one half, `fails` if below, else `mixed`."""
-        low, high = self.interval
-        return "holds" if low > 0.5 else "fails" if high < 0.5 else "mixed"
+        """That of the tally."""
+        return self.tally.verdict
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the claim as it is stored beside its figure."""
+        tally = self.tally
+        stored = {
+            "id": self.id,
+            "statement": self.statement,
+            "verdict": tally.verdict,
+            "successes": tally.successes,
+            "trials": tally.trials,
+            "seeds": tally.seeds,
+            "interval": [round(end, 6) for end in tally.interval],
+            "effect": to_plain(self.effect),
+        }
+        return stored | ({"control": self.control.to_dict()} if self.control else {})
+
+    def describe_outcomes(self) -> tuple[str, str]:
+        """Return how many seeds held, and the interval of their share, for a reader."""
+        text = describe_tally(self.tally)
+        if self.verdict == "not reached" and self.remedy:
+            text += f"; {self.remedy}"
+        return text, "{:.2f} to {:.2f}".format(*self.tally.interval)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A claim that two formulas agree: no share of seeds, but an error.
+
+    Attributes:
+        id: As for `Claim`.
+        statement: What should agree.
+        error: The largest relative error between the two.
+        tolerance: The error up to which they count as the same.
+        effect: As for `Claim`.
+        control: The same for formulas that must not agree.
+    """
+
+    id: str
+    statement: str
+    error: float
+    tolerance: float
+    effect: Mapping[str, Any] = field(default_factory=dict)
+    control: Claim | Identity | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`holds` if the error is at most the tolerance, else `fails`."""
+        return "holds" if self.error <= self.tolerance else "fails"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claim as it is stored beside its figure."""
@@ -116,37 +308,40 @@ class Claim:
             "id": self.id,
             "statement": self.statement,
             "verdict": self.verdict,
-            "successes": self.successes,
-            "trials": self.trials,
-            "interval": [round(end, 6) for end in self.interval],
-            "effect": _to_plain(self.effect),
+            "error": to_plain(self.error),
+            "tolerance": self.tolerance,
+            "effect": to_plain(self.effect),
         }
-        if self.control is not None:
-            stored["control"] = self.control.to_dict()
-        return stored
+        return stored | ({"control": self.control.to_dict()} if self.control else {})
+
+    def describe_outcomes(self) -> tuple[str, str]:
+        """Return the error, and that there is no interval, for a reader."""
+        return f"error {self.error:.2g}, at most {self.tolerance:g}", "an identity"
 
 
-def _describe(value: Any, say: Callable[[str], str] = str) -> str:
-    """Write a plain effect for a reader; a step that never came is null in JSON."""
-    if isinstance(value, Mapping):
-        pair = say("{name}: {value}")
-        return "; ".join(
-            pair.format(name=say(name), value=_describe(entry, say))
-            for name, entry in value.items()
+def _as_outcomes(claim: str, name: str, values: Sequence[bool]) -> np.ndarray:
+    outcomes = np.asarray(values)
+    if outcomes.ndim != 1 or outcomes.size == 0 or outcomes.dtype != bool:
+        raise ValueError(
+            f"claim {claim}: {name} has shape {outcomes.shape} and type {outcomes.dtype}; it must "
+            "hold a boolean for each of one or more seeds"
         )
-    if isinstance(value, list):
-        return f"({', '.join(_describe(entry, say) for entry in value)})"
-    if value is None:
-        return say("never")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return outcomes
 
 
-def _to_plain(value: Any) -> Any:
+def describe_tally(tally: Tally) -> str:
+    """Return a tally for a reader, as in "12 of 14; 2 not reached"."""
+    text = f"{tally.successes} of {tally.trials}"
+    missing = tally.seeds - tally.trials
+    return f"{text}; {missing} not reached" if missing else text
+
+
+def to_plain(value: Any) -> Any:
     """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
     if isinstance(value, Mapping):
-        return {key: _to_plain(entry) for key, entry in value.items()}
+        return {key: to_plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_to_plain(entry) for entry in value]
+        return [to_plain(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.4g}") if np.isfinite(value) else None
     if isinstance(value, np.generic):
@@ -169,6 +364,30 @@ def is_increasing(values: np.ndarray) -> np.ndarray:
     values = _as_rows(values)
     finite = np.isfinite(values).all(axis=1)
     return finite & (np.diff(np.where(finite[:, None], values, 0), axis=1) > 0).all(axis=1)
+
+
+def judge_order(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tell for each seed whether its convergence steps are in order, and whether that is decided.
+
+    They are in order if all are finite and strictly increase. The order is broken as soon as a
+    later column has a finite step that is not above an earlier one, be that infinite or not. Where
+    neither is so, the run was too short to decide.
+
+    Args:
+        steps: Convergence steps by frequency, infinite where it never came, shape (S, K).
+
+    Returns:
+        Whether the order held, and whether it was decided, each of shape (S,): outcomes and
+        `reached` of a `Claim`.
+
+    Raises:
+        ValueError: If there are fewer than two columns to compare.
+    """
+    held = is_increasing(steps)
+    steps = _as_rows(steps)
+    latest_before = np.maximum.accumulate(steps, axis=1)[:, :-1]
+    is_broken = (np.isfinite(steps[:, 1:]) & (steps[:, 1:] <= latest_before)).any(axis=1)
+    return held, held | is_broken
 
 
 def compute_kendall_tau(values: np.ndarray) -> np.ndarray:
@@ -198,68 +417,3 @@ def _as_rows(values: np.ndarray) -> np.ndarray:
     if values.ndim != 2 or values.shape[1] < 2:
         raise ValueError(f"values have shape {values.shape}; an order needs (S, K), K at least 2")
     return values
-
-
-def summarise_verdicts(verdicts: Sequence[str]) -> str:
-    """Return what the verdicts of a sentence's parts say of the sentence.
-
-    Args:
-        verdicts: Verdict of each part, at least one.
-
-    Returns:
-        The verdict that all parts share; else "holds in part" if one holds, and "mixed" if none.
-    """
-    if len(set(verdicts)) == 1:
-        return verdicts[0]
-    return "holds in part" if "holds" in verdicts else "mixed"
-
-
-def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) -> str:
-    """Return the first entry of an effect as one line, as in "median tau: 0.71".
-
-    Args:
-        effect: Sizes of the effect by name, as in `Claim`.
-        say: Puts an English text into the language of the reader.
-    """
-    name = next(iter(effect), None)
-    return "" if name is None else _describe({name: _to_plain(effect[name])}, say)
-
-
-def describe_claims(claims: Sequence[Claim]) -> Markdown:
-    """Return a table of claims and their controls for a notebook to show.
-
-    Args:
-        claims: The claims that were tested.
-
-    Returns:
-        A Markdown display object with claim, verdict, seeds, interval and effect.
-    """
-    rows = start_table(["claim", "verdict", "seeds", "95 % interval", "effect"])
-    for claim in claims:
-        for label, tested in ((f"**{claim.id}**", claim), ("control", claim.control)):
-            if tested is None:
-                continue
-            low, high = tested.interval
-            effect = _describe(_to_plain(tested.effect))
-            if tested is claim.control and effect == _describe(_to_plain(claim.effect)):
-                effect = "as above"
-            cells = [
-                f"{label}: {tested.statement}",
-                f"**{tested.verdict}**",
-                f"{tested.successes} of {tested.trials}",
-                f"{low:.2f} to {high:.2f}",
-                effect,
-            ]
-            rows.append(format_row(cells))
-    return Markdown("\n".join(rows))
-
-
-def start_table(header: Sequence[str]) -> list[str]:
-    """Return the first two lines of a Markdown table."""
-    return [format_row(header), "|" + "---|" * len(header)]
-
-
-def format_row(cells: Sequence[str]) -> str:
-    """Return a line of a Markdown table."""
-    # A bar, as in |w|, would end the cell.
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import json
 import os
 import platform
-import resource
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import psutil
 import torch
+from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from fprin_utils.checks import check_device, check_whole
-from fprin_utils.claims import Claim
-from fprin_utils.storage import write_whole
+from fprin_utils.checks import check_device, check_number, check_plain, check_whole
+from fprin_utils.claims import Claim, Identity
+from fprin_utils.recording import TrainingRun
+from fprin_utils.storage import write_all_whole
+from fprin_utils.verdicts import CHECKING, Reference, count_check_seeds, find_reference
+
+try:
+    import resource
+except ImportError:  # There is none on Windows.
+    resource = None
 
 PROFILES = ("smoke", "quick", "paper")
 DEFAULT_PROFILE = "quick"
@@ -186,6 +196,11 @@ class Settings:
         """The seeds of the ensemble, `num_seeds` of them from `seed` on."""
         return range(self.values["seed"], self.values["seed"] + self.values["num_seeds"])
 
+    @property
+    def reference(self) -> Reference:
+        """The stored outcomes with which those of this run are compared."""
+        return find_reference(self.notebook, self.profile, self.values)
+
     def checkpoint(self, *training: object) -> Path | None:
         """Return the file in which a training of this run is saved now and then.
 
@@ -222,7 +237,8 @@ def configure(
         profiles: For each profile the settings that depend on it.
         output_dir: Folder for the picture and its JSON, made when they are saved.
         seed: First seed of the ensemble.
-        num_seeds: Number of seeds; None takes what the profile says.
+        num_seeds: Number of seeds; None takes what the profile says, or as many as a comparison
+            with the reference needs where the environment variable FPRIN_CHECK is set.
         device: "cpu" or "cuda".
         **values: The notebook's own settings; None takes what the profile says.
 
@@ -250,40 +266,62 @@ def configure(
             raise ValueError(f"{name} is None, and profile {profile!r} does not set it")
     settled["seed"] = check_whole("seed", settled["seed"])
     settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
+    if os.environ.get(CHECKING) and num_seeds is None and profile == DEFAULT_PROFILE:
+        settled["num_seeds"] = count_check_seeds(notebook) or settled["num_seeds"]
+    settled = {name: check_plain(name, value) for name, value in settled.items()}
+    if "threshold" in settled:
+        settled["threshold"] = check_number(
+            "threshold", settled["threshold"], "between 0 and 1", lambda share: 0 < share < 1
+        )
     check_device(settled["device"])
     if not isinstance(output_dir, (str, Path)):
         raise ValueError(f"output_dir is {output_dir!r}; it must be the name of a folder")
     return Settings(notebook, profile, Path(output_dir), settled)
 
 
-def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> Path:
+def save_figure(
+    figure: Figure,
+    settings: Settings,
+    claims: Sequence[Claim | Identity],
+    runs: Mapping[Any, TrainingRun] | None = None,
+) -> Path:
     """Save a picture (PNG and PDF) and beside it how it was made and what it says (JSON).
 
-    All three are made before the first is written, and each appears in one piece.
+    All three are made before the first appears, and all appear or none.
 
     Args:
         figure: The figure.
         settings: Settings of the run, from `configure`.
         claims: The claims that were tested.
+        runs: The trainings behind the figure, by what tells them apart; what they say of their
+            networks and targets is recorded.
 
     Returns:
         Path of the PNG.
+
+    Raises:
+        OSError: If a file cannot be written; those of an earlier figure are as they were.
     """
     wall_started, cpu_started = settings.started
+    trainings = {str(name): run.description for name, run in (runs or {}).items()}
     record = {
         "notebook": settings.notebook,
         "profile": settings.profile,
         "parameters": dict(settings.values),
+        "trainings": trainings,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in RECORDED_PACKAGES},
+        "processor": read_processor(),
         "device": settings.device,
         "threads": torch.get_num_threads(),
+        "code": read_commit() | {"digest": digest_code()},
         "seconds": round(time.perf_counter() - wall_started, 1),
         "cpu_seconds": round(time.process_time() - cpu_started, 1),
         "peak_memory_mb": measure_peak_memory(),
         "claims": [claim.to_dict() for claim in claims],
     }
-    contents = {"json": json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"}
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    contents = {"json": text.encode("utf-8")}
     for ending in PICTURE_FORMATS:
         # Without date and software version the same picture gives the same bytes.
         dated = {"png": "Software", "pdf": "CreationDate"}[ending]
@@ -291,9 +329,50 @@ def save_figure(figure: Figure, settings: Settings, claims: Sequence[Claim]) -> 
         figure.savefig(drawn, format=ending, metadata={dated: None})
         contents[ending] = drawn.getvalue()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
-    for ending, content in contents.items():
-        write_whole(settings.output_dir / f"{settings.notebook}.{ending}", content)
+    base = settings.output_dir / settings.notebook
+    write_all_whole({base.with_name(f"{base.name}.{end}"): what for end, what in contents.items()})
     return settings.output_dir / f"{settings.notebook}.png"
+
+
+def read_processor() -> str:
+    """Return the name of the processor and the instructions for which PyTorch has kernels."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = next(iter(models), name)
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def read_commit() -> dict[str, Any]:
+    """Return the commit of the checkout and whether its code differs from it; None for unknown."""
+    root = Path(__file__).resolve().parent.parent
+
+    def ask(*arguments: str) -> str | None:
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return ended.stdout.strip() if ended.returncode == 0 else None
+
+    changes = ask("status", "--porcelain", "--", "fprin_utils", "notebooks")
+    is_dirty = None if changes is None else bool(changes)
+    return {"commit": ask("rev-parse", "HEAD"), "differs_from_commit": is_dirty}
+
+
+def digest_code() -> str | None:
+    """Return a digest of the cells that this notebook has executed; None outside of one.
+
+    The cell in which papermill injects parameters is left out: they are recorded by themselves.
+    """
+    shell = get_ipython()
+    if shell is None:
+        return None
+    cells = [cell.strip() for cell in shell.user_ns.get("In", [])]
+    code = "\n\n".join(cell for cell in cells if cell and not cell.startswith("# Parameters"))
+    return f"sha256:{hashlib.sha256(code.encode('utf-8')).hexdigest()}"
 
 
 def show_figure(figure: Figure, settings: Settings) -> DisplayedFigure:
@@ -326,7 +405,11 @@ class DisplayedFigure:
     alt: str
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": self.alt, "text/html": make_image_tag(self.png, self.alt)}
+        return {
+            "text/plain": self.alt,
+            "text/html": make_image_tag(self.png, self.alt),
+            "image/png": base64.b64encode(self.png).decode("ascii"),
+        }
 
 
 def make_image_tag(png: bytes, alt: str, *, style: str = "max-width:100%") -> str:
@@ -349,5 +432,7 @@ def make_image_tag(png: bytes, alt: str, *, style: str = "max-width:100%") -> st
 
 def measure_peak_memory() -> int:
     """Return the largest resident memory of this process so far, in MB."""
+    if resource is None:
+        return round(psutil.Process().memory_info().peak_wset / 2**20)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -26,6 +26,7 @@ class Ensemble(torch.nn.Module):
 
     Attributes:
         seeds: Seeds, one per network, length S.
+        initialization: How the weights were drawn, in words.
         weights: Weight tensors, one per layer, each of shape (S, in, out).
         biases: Bias tensors, one per layer, each of shape (S, 1, out).
     """
@@ -91,6 +92,8 @@ class Ensemble(torch.nn.Module):
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype {dtype} is not one of torch.float32, torch.float64")
         check_device(device)
+        scales = {"normal": f", standard deviation {init_std:g}", "fan_in": f", gain {gain:g}"}
+        self.initialization = initialization + scales.get(initialization, "")
 
         # Drawn in float64 on the CPU, so that a seed means the same numbers on every device.
         drawn = [
@@ -146,9 +149,12 @@ class Ensemble(torch.nn.Module):
         return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
 
     def describe(self) -> dict[str, Any]:
-        """Return sizes, activation and number type in a few words, by what they tell of."""
+        """Return sizes, activation, number type and initialisation, by what they tell of."""
         sizes = [self.num_inputs, *(weight.shape[2] for weight in self.weights)]
-        return {"network": f"{self.activation} {'-'.join(map(str, sizes))} {self.dtype}"}
+        return {
+            "network": f"{self.activation} {'-'.join(map(str, sizes))} {self.dtype}",
+            "initialization": self.initialization,
+        }
 
     def check_not_frozen(self) -> None:
         """Raise a ValueError if a layer is frozen; an ensemble trains all its layers."""

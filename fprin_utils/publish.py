@@ -12,22 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fprin_utils.claims import (
-    SENTENCES,
+from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally
+from fprin_utils.figures import FIGURES
+from fprin_utils.regenerate import NOTEBOOKS, ROOT
+from fprin_utils.storage import write_whole
+from fprin_utils.verdicts import (
     describe_effect,
     format_row,
+    read_reference,
     start_table,
+    sum_tallies,
     summarise_verdicts,
 )
-from fprin_utils.figures import FIGURES
-from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
-from fprin_utils.storage import write_whole
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 # The README in each language, and what holds its words: each English text and its translation.
 READMES = {"README.md": None, "README.zh-CN.md": Path(__file__).with_name("zh_cn.json")}
 # What a table may say after the next run, if it does not say it now.
-POSSIBLE_WORDS = ("holds", "holds in part", "mixed", "fails", "never")
+POSSIBLE_WORDS = (*VERDICTS.values(), *CONTROL_VERDICTS.values(), "supported in part", "never")
 Say = Callable[[str], str]
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
@@ -51,14 +53,9 @@ def make_app_link(notebook: str) -> str:
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath={page}"
 
 
-def read_records() -> dict[str, dict[str, Any]]:
-    """Return what is stored beside each figure, by notebook, in the order of the registry."""
-    return {
-        entry.notebook: json.loads(
-            (FIGURES_DIR / f"{entry.notebook}.json").read_text(encoding="utf-8")
-        )
-        for entry in FIGURES
-    }
+def pool(test: Mapping[str, Any]) -> Tally:
+    """Return the outcomes of a stored test, or control, over all of its runs."""
+    return sum_tallies([Tally(*counts) for counts in test["runs"].values()])
 
 
 def make_say(readme: str) -> Say:
@@ -97,21 +94,21 @@ def collect_texts() -> list[str]:
 
 
 def format_figures_table(say: Say = str) -> str:
-    """Return a README's table of figures, from the registry and the stored records.
+    """Return a README's table of figures, from the registry and the reference.
 
     Args:
         say: Puts an English text into the language of the table, from `make_say`.
     """
     header = ("Article figure", "Notebook", "Shows", "Claims", "CPU time", "Launch on Binder")
     rows = start_table([*map(say, header)])
-    records = read_records()
+    reference = read_reference()
     for entry in FIGURES:
         cells = (
             say(entry.article_figure),
             f"[{entry.notebook}](notebooks/{entry.notebook}.ipynb)",
             say(entry.shows),
             ", ".join(entry.claims) or say("none"),
-            f"{records[entry.notebook]['cpu_seconds']:.0f} s",
+            f"{reference[entry.notebook]['cpu_seconds']} s",
             f"[{say('launch')}]({make_binder_link(entry.notebook)})",
         )
         rows.append(format_row(cells))
@@ -119,7 +116,7 @@ def format_figures_table(say: Say = str) -> str:
 
 
 def format_claims_table(say: Say = str) -> str:
-    """Return a README's table of claims: each sentence, then its tests, from the records.
+    """Return a README's table of claims: each sentence, then its tests, from the reference.
 
     Args:
         say: Puts an English text into the language of the table, from `make_say`.
@@ -129,35 +126,44 @@ def format_claims_table(say: Say = str) -> str:
     header = ("Claim", "Verdict", tests, "Notebook", "Seeds", "Effect")
     rows = start_table([*map(say, header)])
     tested = [
-        (claim, notebook)
-        for notebook, record in read_records().items()
-        for claim in record["claims"]
+        (claim, test, notebook)
+        for notebook, entry in read_reference().items()
+        for claim, test in entry["tests"].items()
     ]
     for number, sentence in SENTENCES.items():
-        parts = sorted(
-            ((c, n) for c, n in tested if re.match(r"C\d+", c["id"])[0] == number),
-            key=lambda part: part[0]["id"],
-        )
-        overall = summarise_verdicts([claim["verdict"] for claim, _ in parts])
+        parts = sorted(part for part in tested if re.match(r"C\d+", part[0])[0] == number)
+        overall = summarise_verdicts([test["verdict"] for _, test, _ in parts])
         cells = [f"**{number}**", f"**{say(overall)}**", f"*{say(sentence)}*", "", "", ""]
         rows.append(format_row(cells))
-        rows.extend(_format_part(claim, notebook, say) for claim, notebook in parts)
+        rows.extend(_format_part(*part, say) for part in parts)
     return "\n".join(rows) + "\n"
 
 
-def _format_part(claim: dict[str, Any], notebook: str, say: Say) -> str:
-    low, high = claim["interval"]
-    verdicts = {"verdict": say(claim["verdict"]), "control": say(claim["control"]["verdict"])}
-    share = say("{successes} of {trials}, {low:.2f} to {high:.2f}")
+def _format_part(claim: str, test: Mapping[str, Any], notebook: str, say: Say) -> str:
+    verdict = say(VERDICTS[test["verdict"]])
+    if "control" in test:
+        control = say(CONTROL_VERDICTS[test["control"]["verdict"]])
+        verdict = say("{verdict}; control: {control}").format(verdict=verdict, control=control)
     cells = (
-        claim["id"],
-        say("{verdict}; control {control}").format(**verdicts),
-        say(claim["statement"]),
+        claim,
+        verdict,
+        say(test["statement"]),
         f"[{notebook.split('_')[0]}](notebooks/{notebook}.ipynb)",
-        share.format(**claim, low=low, high=high),
-        describe_effect(claim["effect"], say),
+        _format_outcomes(test, say),
+        describe_effect(test["effect"], say),
     )
     return format_row(cells)
+
+
+def _format_outcomes(test: Mapping[str, Any], say: Say) -> str:
+    if "runs" not in test:
+        return say("an identity")
+    tally = pool(test)
+    low, high = tally.interval
+    share = say("{successes} of {trials}, {low:.2f} to {high:.2f}")
+    text = share.format(successes=tally.successes, trials=tally.trials, low=low, high=high)
+    missing = tally.seeds - tally.trials
+    return text + (say("; {missing} not reached").format(missing=missing) if missing else "")
 
 
 def format_speed_table(say: Say = str) -> str:

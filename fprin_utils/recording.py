@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ class TrainingRun:
         spectral_norm_steps: Steps at which spectral norms were recorded, shape (Q,).
         spectral_norms: Largest singular value of each of L layers, shape (Q, S, L).
         seconds: Wall-clock seconds of the training.
+        description: What was trained on what, in words and digests: networks, targets, optimiser.
     """
 
     seeds: np.ndarray
@@ -37,6 +39,7 @@ class TrainingRun:
     spectral_norm_steps: np.ndarray
     spectral_norms: np.ndarray
     seconds: float
+    description: Mapping[str, Any] = field(default_factory=dict)
 
     def take(self, members: Sequence[int]) -> TrainingRun:
         """Return what was recorded of some networks.

@@ -30,8 +30,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from tqdm import tqdm
 
+from fprin_utils.claims import VERDICTS
 from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES
-from fprin_utils.storage import write_whole
+from fprin_utils.storage import move_all, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -67,6 +68,7 @@ def regenerate(
     jobs: int | None = None,
     parameters: Mapping[str, Any] | None = None,
     write_notebooks: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> list[Result]:
     """Run notebooks with papermill, several at a time, and put their figures into a folder.
 
@@ -82,6 +84,7 @@ def regenerate(
         jobs: Notebooks at a time, at most one a core; the cores are shared out evenly.
         parameters: Parameters by name, for all of the notebooks.
         write_notebooks: Whether to store the outputs in the notebooks themselves.
+        environment: Further environment variables for the notebooks.
 
     Returns:
         A result for each notebook, in the order given.
@@ -95,6 +98,10 @@ def regenerate(
     jobs = min(jobs or num_cores, num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
     _clear_after_the_killed(output_dir)
+    kernel_environment = {
+        "OMP_NUM_THREADS": str(max(1, num_cores // jobs)),
+        "FPRIN_CHECKPOINTS": str(output_dir / CHECKPOINTS),
+    } | dict(environment or {})
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     messages = context.Queue()
@@ -109,7 +116,7 @@ def regenerate(
                     injected = parameters | {"profile": profile, "output_dir": str(staging)}
                     process = context.Process(
                         target=_run_notebook,
-                        args=(notebook, injected, staging, max(1, num_cores // jobs), messages),
+                        args=(notebook, injected, staging, kernel_environment, messages),
                     )
                     process.start()
                     running[notebook] = process, time.perf_counter()
@@ -170,7 +177,8 @@ def format_table(results: Sequence[Result], output_dir: Path) -> str:
         if result.record is None:
             rows.append((result.notebook, f"{result.seconds:.0f}", "-", "FAILED", "-"))
             continue
-        verdicts = ", ".join(f"{c['id']} {c['verdict']}" for c in result.record["claims"])
+        claims = result.record["claims"]
+        verdicts = ", ".join(f"{c['id']} {VERDICTS[c['verdict']]}" for c in claims)
         if result.record["profile"] == "smoke":
             verdicts = "-"  # Of a few seeds after a few steps it would mean nothing.
         picture = output_dir / f"{result.notebook}.png"
@@ -255,15 +263,14 @@ def _run_notebook(
     notebook: str,
     parameters: Mapping[str, Any],
     staging: Path,
-    num_threads: int,
+    environment: Mapping[str, str],
     messages: Queue,
 ) -> None:
     """Run one notebook, as the work of one process; a traceback goes into a file."""
     # The way in which the parent asks for an end; a run in the background ignores SIGINT.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
-    os.environ["OMP_NUM_THREADS"] = str(num_threads)
-    os.environ["FPRIN_CHECKPOINTS"] = str(staging.parent.parent / CHECKPOINTS)
+    os.environ.update(environment)
     # What it was last at is not worth waiting for when the run itself is over.
     messages.cancel_join_thread()
     papermill_engines.register("reporting", _ReportingEngine)
@@ -301,8 +308,8 @@ def _keep(notebook: str, staging: Path, output_dir: Path, write_notebooks: bool)
     if write_notebooks:
         executed = nbformat.read(staging / EXECUTED, as_version=4)
         store_outputs(NOTEBOOKS / f"{notebook}.ipynb", executed)
-    for path in sorted(staging.glob(f"{notebook}.*")):
-        path.replace(output_dir / path.name)
+    made = sorted(staging.glob(f"{notebook}.*"))
+    move_all({path: output_dir / path.name for path in made})
 
 
 def _clear_after_the_killed(output_dir: Path) -> None:
@@ -373,7 +380,7 @@ def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def _resolve_notebook(name: str) -> str:
+def resolve_notebook(name: str) -> str:
     """Turn a number such as 01 into the notebook's name; leave anything else as it is."""
     matches = [entry.notebook for entry in FIGURES if entry.notebook.split("_")[0] == name]
     return matches[0] if matches else name
@@ -414,11 +421,6 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="set a parameter in each of the notebooks; may be given several times",
     )
-    parser.add_argument(
-        "--write-notebooks",
-        action="store_true",
-        help="also store the outputs in the notebooks (default profile and parameters only)",
-    )
     return parser.parse_args(arguments)
 
 
@@ -431,15 +433,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A polite stop takes the same way out as Ctrl-C, so that nothing half-made stays behind.
     earlier_handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if options.write_notebooks and (options.output or not as_it_stands):
-            raise ValueError("--write-notebooks takes no --profile, --parameter or --output")
         results = regenerate(
-            [_resolve_notebook(name) for name in notebooks],
+            [resolve_notebook(name) for name in notebooks],
             profile=options.profile,
             output_dir=output_dir.resolve(),
             jobs=options.jobs,
             parameters=dict(_parse_parameter(text) for text in options.parameter),
-            write_notebooks=options.write_notebooks,
         )
     except (OSError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)

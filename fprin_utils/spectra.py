@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import scipy.signal
 
-from fprin_utils.checks import check_whole
+from fprin_utils.checks import check_number, check_whole
 
 # An amplitude below this share of the largest is rounding, not signal.
 ROUNDING = 1e-9
@@ -267,11 +267,44 @@ def find_convergence_step(
     steps, errors = np.asarray(steps), np.asarray(errors)
     if steps.ndim != 1 or errors.shape[:1] != steps.shape:
         raise ValueError(f"{steps.shape} steps for errors of shape {errors.shape}")
+    threshold = check_number("threshold", threshold, "a positive number", lambda bound: bound > 0)
     if not 1 <= check_whole("num_records", num_records) <= len(steps):
         raise ValueError(f"num_records is {num_records}; it must be from 1 to {len(steps)}")
     below = np.lib.stride_tricks.sliding_window_view(errors < threshold, num_records, axis=0)
     stays = below.all(axis=-1)
     return np.where(stays.any(axis=0), steps[stays.argmax(axis=0)], np.inf)
+
+
+def estimate_steps_needed(steps: np.ndarray, errors: np.ndarray, threshold: float) -> int:
+    """Return about how many steps would bring all errors below a threshold.
+
+    Each error that is not there is continued as it fell in the second half of the run, along an
+    exponential; the estimate is twice to twenty times the run's length, and twenty times where an
+    error did not fall.
+
+    Args:
+        steps: Recorded steps, shape (R,).
+        errors: Errors, shape (R, ...).
+        threshold: Positive bound.
+
+    Returns:
+        A round number of steps; the last step where all errors are below the threshold.
+
+    Raises:
+        ValueError: If the numbers of steps and of errors differ.
+    """
+    reached = find_first_step_below(steps, errors, threshold)
+    steps, last = np.asarray(steps, dtype=float), int(steps[-1])
+    if np.isfinite(reached).all():
+        return last
+    late = steps >= last / 2
+    left = np.asarray(errors)[late][:, ~np.isfinite(reached)].clip(min=1e-300)
+    rates = np.polyfit(steps[late], np.log(left), 1)[0] if late.sum() > 1 else np.zeros(1)
+    with np.errstate(divide="ignore"):
+        needed = last + np.log(left[-1] / threshold) / np.maximum(-rates, 0)
+    estimate = np.clip(needed.max(), 2 * last, 20 * last)
+    digits = 10 ** max(int(np.log10(max(estimate, 1))) - 1, 0)
+    return int(np.ceil(estimate / digits) * digits)
 
 
 def compute_radial_bands(images: np.ndarray, edges: Sequence[float]) -> np.ndarray:

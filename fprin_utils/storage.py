@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,6 +52,59 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with open_whole(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_all_whole(contents: Mapping[Path, bytes]) -> None:
+    """Write several files so that all of them appear, or replace earlier ones, or none does.
+
+    Args:
+        contents: What each file is to hold.
+
+    Raises:
+        OSError: If one cannot be written; all files are as they were.
+    """
+    with ExitStack() as stack:
+        staged = []
+        for path, content in contents.items():
+            aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+            stack.callback(aside.unlink, missing_ok=True)
+            with aside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.append(aside)
+        move_all(dict(zip(staged, contents, strict=True)))
+
+
+def move_all(targets: Mapping[Path, Path]) -> None:
+    """Rename several files so that all of them get to their places, or none does.
+
+    Args:
+        targets: Where each file goes, on the same disk; what is there is replaced.
+
+    Raises:
+        OSError: If one cannot be put there; all that was in these places is there again.
+    """
+    kept: dict[Path, Path | None] = {}
+    try:
+        for target in targets.values():
+            if target.is_dir():
+                raise IsADirectoryError(f"{target} is a folder; a file is to be written there")
+        for path, target in targets.items():
+            earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
+            kept[target] = earlier if target.exists() else None
+            if target.exists():
+                shutil.copy2(target, earlier)
+            path.replace(target)
+    except BaseException:
+        for target, earlier in kept.items():
+            if earlier is None:
+                target.unlink(missing_ok=True)
+            elif earlier.exists():
+                earlier.replace(target)
+        raise
+    for earlier in filter(None, kept.values()):
+        earlier.unlink()
 
 
 def compute_digest(*arrays: np.ndarray) -> str:

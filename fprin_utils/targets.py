@@ -57,7 +57,8 @@ def make_sinusoids(
         Values on the grid, shape (N,).
 
     Raises:
-        ValueError: If the grid is empty, there is no frequency, or the lengths differ.
+        ValueError: If the grid is empty, there is no frequency, the lengths differ, or a frequency
+            is above the grid's Nyquist frequency, pi over the distance of its points.
     """
     grid = np.asarray(grid, dtype=float)
     if grid.ndim != 1 or grid.size == 0:
@@ -70,6 +71,13 @@ def make_sinusoids(
     for name, values in (("amplitudes", amplitudes), ("phases", phases)):
         if values.shape != frequencies.shape:
             raise ValueError(f"{values.size} {name} for {frequencies.size} frequencies")
+    nyquist = np.pi / np.abs(np.diff(grid)).min() if grid.size > 1 else np.inf
+    # A grid of whole steps may reach its Nyquist frequency but for rounding.
+    if (np.abs(frequencies) > nyquist * (1 + 1e-9)).any():
+        raise ValueError(
+            f"frequencies are {frequencies.tolist()}; on this grid they must be at most "
+            f"{nyquist:.4g}, its Nyquist frequency"
+        )
     return np.sin(np.outer(grid, frequencies) + phases) @ amplitudes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ SECONDS_OF_A_SPAN = 0.5
 # the cell has ended; beyond some thousand of them messages are lost, the one that tells of the end
 # among them.
 SECONDS_BETWEEN_REFRESHES = 1.0
+# Times the first loss, or the mean square of the targets: no training comes back from there.
+DIVERGED = 1e6
 
 
 def train(
@@ -91,7 +93,8 @@ def train(
     Raises:
         ValueError: If an argument is outside what is listed above, or the checkpoint is damaged or
             that of another training.
-        FloatingPointError: Where a loss stops being finite; names step, seed and learning rate.
+        FloatingPointError: Where a loss stops being finite, or grows to a million times what it was
+            at first; names step, seed and learning rate.
     """
     # A subclass may compute something else than an ensemble does, so it is not taken for one.
     networks = networks if type(networks) is Ensemble else SingleNetwork(networks)
@@ -137,11 +140,12 @@ def train(
 
     components = task.targets.shape[2:] if np.ndim(targets) > 1 else ()
     recorder = Recorder(task, networks, steps=steps, norm_steps=norm_steps, components=components)
+    settings = _describe(task, networks, recorder.run, num_steps, loss_tolerance)
+    recorder.run = replace(recorder.run, description=settings)
     saved = packed = None
     if checkpoint is not None:
         if isinstance(networks, SingleNetwork):
             networks.check_repeatable(task.inputs)
-        settings = _describe(task, networks, recorder.run, num_steps, loss_tolerance)
         saved = Checkpoint(checkpoint, settings, checkpoint_seconds)
         packed = saved.load()
     state = _start(task, networks) if packed is None else _unpack(packed, task, networks, recorder)
@@ -162,7 +166,7 @@ def train(
             if recorder.next_step == state.step:
                 measure = partial(Learner.measure, with_norms=recorder.wants_norms)
                 measurements = at_once(measure, state.learners)
-                _check_finite(np.hstack([m.losses for m in measurements]), state, learning_rate)
+                _check_losses(np.hstack([m.losses for m in measurements]), state, task)
                 recorder.record(measurements)
                 if loss_tolerance is not None:
                     state.learners = _stop(state.learners, measurements, loss_tolerance, recorder)
@@ -178,7 +182,7 @@ def train(
             span = min(span, (recorder.next_step or num_steps) - state.step)
             losses = np.hstack(at_once(partial(Learner.advance, num_steps=span), state.learners))
             state.step += span
-            _check_finite(losses, state, learning_rate)
+            _check_losses(losses, state, task)
             bar.set_postfix(loss=f"{losses[-1].mean():.2e}", refresh=False)
             bar.update(span)
             pace = (time.perf_counter() - span_started) / span
@@ -194,11 +198,13 @@ class _State:
         learners: The networks that go on, in groups.
         step: Updates so far.
         seconds: Wall-clock time so far.
+        limit: The loss at which a training counts as diverged; None until a loss is known.
     """
 
     learners: list[Learner]
     step: int
     seconds: float
+    limit: float | None = None
 
 
 @contextmanager
@@ -288,7 +294,7 @@ def _describe(
         "seeds": list(map(int, networks.seeds)),
         "initial weights": compute_digest(*weights),
         "inputs": compute_digest(task.inputs.cpu().numpy()),
-        "targets": compute_digest(task.targets.cpu().numpy()),
+        "targets": _describe_targets(task.targets.cpu().numpy()),
         "axes of the outputs": run.outputs.ndim,
         "further_inputs": further_inputs,
         "num_steps": num_steps,
@@ -302,23 +308,48 @@ def _describe(
     }
 
 
-def _check_finite(losses: np.ndarray, state: _State, learning_rate: float) -> None:
-    """Raise an error unless the losses of the steps up to the present one are finite.
+def _describe_targets(targets: np.ndarray) -> dict[str, Any]:
+    """Return shape, range and digest of targets (S or 1, N, O), and what of the first is highest.
+
+    The frequency indices are those of the order in which the points are given, which is that of a
+    grid where there is one.
+    """
+    amplitudes = np.abs(np.fft.rfft(targets[0, :, 0], norm="forward"))[1:]
+    highest = np.sort(np.argsort(amplitudes)[::-1][:5])
+    return {
+        "shape": list(targets.shape),
+        "range": [float(targets.min()), float(targets.max())],
+        "highest amplitudes of the first, by frequency index": {
+            str(k + 1): float(f"{amplitudes[k]:.4g}") for k in highest
+        },
+        "digest": compute_digest(targets),
+    }
+
+
+def _check_losses(losses: np.ndarray, state: _State, task: Task) -> None:
+    """Raise an error unless the losses of the steps up to the present one are finite and no larger.
 
     They have a row for each step, if there are several, and a column for each network that goes on.
     """
-    diverged = ~np.isfinite(np.atleast_2d(losses))
+    losses = np.atleast_2d(losses)
+    if state.limit is None:
+        at_first = np.nan_to_num(losses[0], nan=0.0, posinf=0.0).max()
+        limit = DIVERGED * max(float(at_first), task.targets.square().mean().item())
+        state.limit = limit or np.inf
+    diverged = ~np.isfinite(losses) | (losses > state.limit)
     if not diverged.any():
         return
     row = diverged.any(axis=1).argmax()
     step = state.step - (len(diverged) - 1 - row)
     seeds = [seed for learner in state.learners for seed in learner.networks.seeds]
-    loss = f"the loss of seed {seeds[diverged[row].argmax()]}"
+    place = diverged[row].argmax()
+    loss = f"the loss of seed {seeds[place]}"
     if step == 0:
         raise FloatingPointError(f"{loss} is not finite before the first step")
+    has_grown = f"has grown to {losses[row, place]:.3g}"
+    how = has_grown if np.isfinite(losses[row, place]) else "is no longer finite"
     raise FloatingPointError(
-        f"{loss} is no longer finite at step {step} with learning_rate {learning_rate:g}; try a "
-        "smaller one"
+        f"{loss} {how} at step {step} with learning_rate {task.learning_rate:g}; try a smaller one"
     )
 
 

@@ -15,8 +15,10 @@ import nbformat
 from sphinx.cmd.build import build_main
 
 from fprin_utils import publish
+from fprin_utils.claims import VERDICTS
 from fprin_utils.figures import FIGURES, FigureEntry
 from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
+from fprin_utils.verdicts import read_reference
 
 HERE = Path(__file__).resolve().parent
 # The badge is a picture from another host; a page must not ask for one.
@@ -26,10 +28,14 @@ BADGE = "![Launch on Binder](https://mybinder.org/badge_logo.svg)"
 def format_gallery() -> str:
     """Return the cards of the front page: picture, title and verdicts of each figure."""
     cards = [":::::{container} gallery"]
-    for entry, record in zip(FIGURES, publish.read_records().values(), strict=True):
+    reference = read_reference()
+    for entry in FIGURES:
         page = f"notebooks/{entry.notebook}.ipynb"
-        claims = [(claim["id"], claim["verdict"]) for claim in record["claims"]]
-        verdicts = " ".join(f"[{name} {verdict}]{{.{verdict}}}" for name, verdict in claims)
+        claims = [(name, t["verdict"]) for name, t in reference[entry.notebook]["tests"].items()]
+        verdicts = " ".join(
+            f"[{name} {VERDICTS[verdict]}]{{.{verdict.replace(' ', '-')}}}"
+            for name, verdict in claims
+        )
         about = f"Article, {entry.article_figure}: {verdicts}" if claims else "To play with"
         cards += [
             f"::::{{container}} card{'' if claims else ' play'}",

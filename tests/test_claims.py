@@ -9,28 +9,48 @@ import fprin_utils as fp
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (4, 4), (7, 8), (6, 16), (50, 200)])
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
-def test_wilson_interval_is_that_of_statsmodels(successes, trials, confidence):
-    interval = fp.compute_wilson_interval(successes, trials, confidence=confidence)
-    expected = proportion_confint(successes, trials, alpha=1 - confidence, method="wilson")
-    assert interval == pytest.approx(expected, abs=1e-12)
+def test_interval_of_a_share_is_the_exact_one_of_statsmodels(successes, trials, confidence):
+    interval = fp.compute_share_interval(successes, trials, confidence=confidence)
+    expected = proportion_confint(successes, trials, alpha=1 - confidence, method="beta")
+    assert interval == pytest.approx(np.nan_to_num(expected, nan=0), abs=1e-9)
+
+
+def test_without_trials_a_share_may_be_anything():
+    assert fp.compute_share_interval(0, 0) == (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "verdict"),
+    ("counts", "verdict"),
     [
-        (16, 16, "holds"),
-        (4, 4, "holds"),
-        (3, 3, "mixed"),
-        (12, 16, "holds"),
-        (11, 16, "mixed"),
-        (4, 16, "fails"),
-        (0, 4, "fails"),
-        (1, 1, "mixed"),
+        ((16, 16, 16), "holds"),
+        ((6, 6, 6), "holds"),
+        ((5, 5, 5), "mixed"),
+        ((7, 8, 8), "mixed"),
+        ((13, 16, 16), "holds"),
+        ((12, 16, 16), "mixed"),
+        ((3, 16, 16), "fails"),
+        ((0, 6, 6), "fails"),
+        ((1, 1, 1), "mixed"),
+        ((0, 7, 16), "not reached"),
+        ((7, 7, 16), "not reached"),
+        ((8, 8, 16), "holds"),
+        ((0, 0, 16), "not reached"),
     ],
 )
-def test_verdict_follows_from_the_interval(successes, trials, verdict):
-    claim = fp.Claim("C0", "a test", [True] * successes + [False] * (trials - successes))
-    assert (claim.successes, claim.trials, claim.verdict) == (successes, trials, verdict)
+def test_verdict_follows_from_the_interval_over_the_seeds_that_were_reached(counts, verdict):
+    successes, trials, seeds = counts
+    assert fp.Tally(*counts).verdict == verdict
+    held = np.arange(seeds) < successes
+    claim = fp.Claim("C0", "a test", held, reached=np.arange(seeds) < trials)
+    assert claim.verdict == verdict
+    assert claim.tally == fp.Tally(*counts)
+
+
+def test_a_seed_that_was_not_reached_has_not_held():
+    claim = fp.Claim("C0", "a test", [True, True, False], reached=[True, False, True])
+    assert claim.tally == fp.Tally(1, 2, 3)
+    claim = fp.Claim("C0", "x", [True] * 4, reached=[False] * 4, remedy="num_steps=9000 may do")
+    assert claim.describe_outcomes()[0] == "0 of 0; 4 not reached; num_steps=9000 may do"
 
 
 def test_a_claim_is_stored_with_its_control_in_plain_json():
@@ -40,16 +60,35 @@ def test_a_claim_is_stored_with_its_control_in_plain_json():
     stored = json.loads(json.dumps(claim.to_dict(), allow_nan=False))
     assert stored["effect"] == {"steps": [1.0, None], "count": 3, "tau": 0.3333}
     assert stored["control"]["verdict"] == "mixed"
-    assert stored["interval"] == [0.094531, 0.905469]
+    assert stored["interval"] == [0.012579, 0.987421]
     table = fp.describe_claims([claim]).data
-    assert "**C0**: a test | **mixed** | 1 of 2 | 0.09 to 0.91" in table
+    assert "**C0**: a test | **open** | 1 of 2 | 0.01 to 0.99" in table
     assert "steps: (1, never); count: 3; tau: 0.3333" in table
-    assert "control: the control | **mixed** | 0 of 2 | 0.00 to 0.66 | as above" in table
+    assert "control: the control | **as it should be** | 0 of 2 | 0.00 to 0.84 | as above" in table
+
+
+def test_an_identity_has_an_error_and_no_interval():
+    control = fp.Identity("C10a", "another formula", 190.0, 1e-6)
+    claim = fp.Identity("C10a", "two formulas", 1.27e-9, 1e-6, {"rate": 0.5}, control)
+    assert (claim.verdict, control.verdict) == ("holds", "fails")
+    assert "interval" not in claim.to_dict()
+    assert claim.to_dict()["control"]["error"] == 190.0
+    table = fp.describe_claims([claim]).data
+    assert "**supported** | error 1.3e-09, at most 1e-06 | an identity | rate: 0.5" in table
+    assert "**as it should be** | error 1.9e+02" in table
 
 
 def test_an_order_is_strict_and_complete():
     rows = [[1, 2, 3], [1, 1, 3], [3, 2, 1], [1, 2, np.inf], [np.inf] * 3]
     np.testing.assert_array_equal(fp.is_increasing(rows), [True, False, False, False, False])
+
+
+def test_an_order_is_held_broken_or_not_yet_decided():
+    never = np.inf
+    rows = [[1, 2, 3], [1, 1, 3], [1, 2, never], [never, 2, 3], [1, never, 3], [never] * 3]
+    held, reached = fp.judge_order(rows)
+    np.testing.assert_array_equal(held, [True, False, False, False, False, False])
+    np.testing.assert_array_equal(reached, [True, True, False, True, True, False])
 
 
 def test_kendall_tau_of_an_order_its_reverse_and_of_none():
@@ -60,9 +99,13 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fp.compute_wilson_interval(3, 2), "3 successes of 2 trials"),
-        (lambda: fp.compute_wilson_interval(0, 0), "0 successes of 0 trials"),
-        (lambda: fp.Claim("C0", "a test", []), "claim C0 has no outcomes"),
+        (lambda: fp.compute_share_interval(3, 2), "3 successes of 2 trials"),
+        (lambda: fp.compute_share_interval(1, 2, confidence=95), "confidence is 95"),
+        (lambda: fp.Tally(3, 2, 4), "3 successes of 2 trials of 4 seeds"),
+        (lambda: fp.Claim("C0", "a test", []), "claim C0: outcomes has shape"),
+        (lambda: fp.Claim("C0", "a test", [np.nan] * 8), "type float64; it must hold a boolean"),
+        (lambda: fp.Claim("C0", "a test", [True], reached=[1]), "C0: reached has shape"),
+        (lambda: fp.Claim("C0", "a test", [True], reached=[True] * 2), "1 outcomes and 2 reached"),
         (lambda: fp.is_increasing([1, 2]), r"values have shape \(2,\)"),
         (lambda: fp.compute_kendall_tau([[1], [2]]), r"values have shape \(2, 1\)"),
     ],
@@ -70,34 +113,3 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "summary"),
-    [
-        (["holds", "holds"], "holds"),
-        (["fails"], "fails"),
-        (["holds", "mixed"], "holds in part"),
-        (["holds", "fails"], "holds in part"),
-        (["mixed", "mixed"], "mixed"),
-        (["mixed", "fails"], "mixed"),
-    ],
-)
-def test_a_sentence_is_judged_by_all_of_its_parts(verdicts, summary):
-    assert fp.summarise_verdicts(verdicts) == summary
-
-
-def test_a_bar_does_not_end_a_cell():
-    control = fp.Claim("C12", "the same |w| everywhere", [False], {"largest |w|": 2.0})
-    claim = fp.Claim("C12", "a test of |w|", [True], {"median |w|": 1.0}, control)
-    rows = fp.describe_claims([claim]).data.splitlines()
-    assert [row.count("|") for row in rows] == [6] * 4
-    assert "largest &#124;w&#124;: 2" in rows[-1]
-
-
-def test_one_line_of_an_effect_is_its_first_entry():
-    effect = {"median first steps": np.array([12.0, np.inf]), "further": 3}
-    assert fp.describe_effect(effect) == "median first steps: (12, never)"
-    assert fp.describe_effect({}) == ""
-    words = {"median first steps": "pas", "never": "jamais", "{name}: {value}": "{name} {value}"}
-    assert fp.describe_effect(effect, lambda text: words[text]) == "pas (12, jamais)"

@@ -1,0 +1,116 @@
+"""How the reference is made: notebooks/verdicts.json and the outputs stored in the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fprin_utils import publish
+from fprin_utils.figures import FIGURES
+from fprin_utils.regenerate import FIGURES_DIR, Result, regenerate, resolve_notebook
+from fprin_utils.storage import write_whole
+from fprin_utils.verdicts import RECORDING, REFERENCE, read_reference, select_own
+
+# The outcomes of these runs are pooled; the first is the one whose outputs the notebooks hold.
+FIRST_SEEDS = (0, 1000, 2000)
+
+
+def record(notebooks: Sequence[str]) -> None:
+    """Run notebooks with each of the first seeds, and store what comes out.
+
+    Args:
+        notebooks: Their names, without ending.
+
+    Raises:
+        RuntimeError: If one failed; the reference is as it was.
+    """
+    before = REFERENCE.read_bytes() if REFERENCE.is_file() else None
+    tested = [entry.notebook for entry in FIGURES if entry.claims and entry.notebook in notebooks]
+    try:
+        _forget(notebooks)
+        for seed in FIRST_SEEDS[1:]:
+            with tempfile.TemporaryDirectory() as folder:
+                _note(seed, _run(tested, Path(folder), parameters={"seed": seed}))
+        results = _run(
+            *(notebooks, FIGURES_DIR), environment={RECORDING: "1"}, write_notebooks=True
+        )
+        _note(FIRST_SEEDS[0], results)
+    except BaseException:
+        if before is not None:
+            write_whole(REFERENCE, before)
+        raise
+    publish.update_readmes()
+
+
+def _run(notebooks: Sequence[str], output_dir: Path, **options: Any) -> list[Result]:
+    results = regenerate(notebooks, output_dir=output_dir, **options) if notebooks else []
+    failures = [f"{result.notebook}:\n{result.failure}" for result in results if result.failure]
+    if failures:
+        raise RuntimeError("\n".join(failures))
+    return results
+
+
+def _forget(notebooks: Sequence[str]) -> None:
+    """Drop what is stored of notebooks."""
+    stored = read_reference()
+    _store({name: entry for name, entry in stored.items() if name not in notebooks})
+
+
+def _note(seed: int, results: Sequence[Result]) -> None:
+    """Add the outcomes of runs with one first seed to the reference."""
+    stored = read_reference()
+    for result in results:
+        made = result.record
+        entry = stored.setdefault(result.notebook, {"tests": {}})
+        entry["profile"] = made["profile"]
+        entry["parameters"] = select_own(made["parameters"])
+        entry["cpu_seconds"] = round(made["cpu_seconds"])
+        entry["peak_memory_mb"] = made["peak_memory_mb"]
+        for claim in made["claims"]:
+            test = entry["tests"].setdefault(claim["id"], {})
+            _add_run(test, seed, claim)
+            if "control" in claim:
+                _add_run(test.setdefault("control", {}), seed, claim["control"])
+    _store(stored)
+
+
+def _add_run(test: dict[str, Any], seed: int, claim: Mapping[str, Any]) -> None:
+    test |= {"statement": claim["statement"], "effect": claim["effect"]}
+    if "error" in claim:
+        test |= {name: claim[name] for name in ("verdict", "error", "tolerance")}
+        return
+    runs = test.get("runs", {}) | {str(seed): [claim[n] for n in ("successes", "trials", "seeds")]}
+    test["runs"] = dict(sorted(runs.items(), key=lambda run: int(run[0])))
+    test["verdict"] = publish.pool(test).verdict
+
+
+def _store(stored: Mapping[str, Any]) -> None:
+    order = [entry.notebook for entry in FIGURES if entry.notebook in stored]
+    text = json.dumps({name: stored[name] for name in order}, indent=1, ensure_ascii=False)
+    write_whole(REFERENCE, text + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fprin_utils.record",
+        description="For maintainers: run the notebooks, store verdicts and outputs.",
+    )
+    parser.add_argument("--notebooks", nargs="+", metavar="NN", help="all if left out")
+    options = parser.parse_args(arguments)
+    names = options.notebooks or [entry.notebook for entry in FIGURES]
+    try:
+        record([resolve_notebook(name) for name in names])
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"record: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

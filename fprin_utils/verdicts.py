@@ -1,0 +1,266 @@
+"""What is told of claims: tables of them, and whether they agree with the stored reference.
+
+The reference, notebooks/verdicts.json, holds for each notebook its parameters and for each claim
+and control how many seeds held, of how many that were reached, in runs with several first seeds.
+Numbers of a training drift apart between processors, so that outcomes are compared as shares.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from IPython.display import Markdown
+
+from fprin_utils.claims import (
+    CONTROL_VERDICTS,
+    VERDICTS,
+    Claim,
+    Identity,
+    Tally,
+    count_seeds_needed,
+    describe_tally,
+    to_plain,
+)
+
+REFERENCE = Path(__file__).resolve().parent.parent / "notebooks" / "verdicts.json"
+# Set while the reference is made: what runs then belongs to it.
+RECORDING = "FPRIN_RECORD"
+# Set in `make test`: as many seeds as the comparison needs, and no more.
+CHECKING = "FPRIN_CHECK"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The stored outcomes of a notebook's claims.
+
+    Attributes:
+        tests: What is stored of each claim, by its id.
+        obstacle: Why the outcomes of this run cannot be compared with them; empty if they can.
+        first_seed: First seed of this run if it is about to be recorded, else None.
+    """
+
+    tests: Mapping[str, Mapping[str, Any]]
+    obstacle: str = ""
+    first_seed: int | None = None
+
+    def find(self, claim: Claim, *, is_control: bool = False) -> Tally | None:
+        """Return the outcomes of a claim, or of its control, over all runs; None without any."""
+        stored = self.tests.get(claim.id, {})
+        stored = stored.get("control", {}) if is_control else stored
+        runs = {int(seed): Tally(*counts) for seed, counts in stored.get("runs", {}).items()}
+        if self.first_seed is not None:
+            runs[self.first_seed] = (claim.control if is_control else claim).tally
+        return sum_tallies(list(runs.values())) if runs else None
+
+
+def sum_tallies(tallies: Sequence[Tally]) -> Tally:
+    """Return the tally of several runs together, at least one."""
+    total = tallies[0]
+    for tally in tallies[1:]:
+        total += tally
+    return total
+
+
+def read_reference() -> dict[str, dict[str, Any]]:
+    """Return what is stored of each notebook; nothing outside a checkout."""
+    if not REFERENCE.is_file():
+        return {}
+    return json.loads(REFERENCE.read_text(encoding="utf-8"))
+
+
+def select_own(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings on which the shares of outcomes depend."""
+    free = ("seed", "num_seeds", "device")
+    return {name: value for name, value in values.items() if name not in free}
+
+
+def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Reference:
+    """Return what a run with given settings is to be compared with.
+
+    Args:
+        notebook: Name of the notebook.
+        profile: Its profile.
+        values: Its settings by name.
+
+    Returns:
+        The reference.
+    """
+    stored = read_reference().get(notebook, {})
+    tests = stored.get("tests", {})
+    if os.environ.get(RECORDING):
+        return Reference(tests, first_seed=values["seed"])
+    if not stored:
+        return Reference({}, "there is no reference")
+    if profile != stored["profile"]:
+        return Reference(tests, f"the reference has the profile {stored['profile']!r}")
+    own, theirs = select_own(values), stored["parameters"]
+    others = sorted(name for name in own | theirs if own.get(name) != theirs.get(name))
+    if others:
+        return Reference(tests, f"the reference has other {', '.join(others)}")
+    return Reference(tests)
+
+
+def count_check_seeds(notebook: str) -> int | None:
+    """Return how many seeds a check of a notebook needs; None where nothing tells."""
+    tests = read_reference().get(notebook, {}).get("tests", {})
+    stored = [part for test in tests.values() for part in (test, test.get("control", {}))]
+    needed = [
+        count_seeds_needed(sum_tallies([Tally(*counts) for counts in part["runs"].values()]))
+        for part in stored
+        if "runs" in part
+    ]
+    return max(needed, default=None)
+
+
+def compare_claims(claims: Sequence[Claim | Identity], reference: Reference) -> str:
+    """Return for each claim whether it agrees with the reference, a line each.
+
+    The verdict is told where it would be the same with two outcomes more or fewer. So the text is
+    the same on every machine as long as all agree.
+
+    Args:
+        claims: The claims of a run.
+        reference: What they are compared with, from `Settings.reference`.
+
+    Returns:
+        The lines.
+    """
+    if reference.obstacle:
+        return f"not compared: {reference.obstacle}"
+    lines = []
+    for claim in claims:
+        parts = [f"{claim.id} {_compare(claim, reference)}"]
+        if claim.control is not None:
+            parts.append(f"control {_compare(claim, reference, is_control=True)}")
+        lines.append("; ".join(parts))
+    if reference.first_seed is None:
+        left_out = [name for name in reference.tests if name not in {c.id for c in claims}]
+        lines += [f"{name} is in the reference but was not tested" for name in left_out]
+    return "\n".join(lines)
+
+
+def _compare(claim: Claim | Identity, reference: Reference, *, is_control: bool = False) -> str:
+    tested = claim.control if is_control else claim
+    words = CONTROL_VERDICTS if is_control else VERDICTS
+    if isinstance(tested, Identity):
+        stored = reference.tests.get(claim.id, {})
+        stored = stored.get("control", {}) if is_control else stored
+        if reference.first_seed is None and stored.get("verdict") != tested.verdict:
+            return f"DISAGREES: {words[tested.verdict]}, unlike the reference"
+        return f"agrees: {words[tested.verdict]}"
+    wanted = reference.find(claim, is_control=is_control)
+    if wanted is None:
+        return "is not in the reference"
+    if not tested.tally.agrees_with(wanted):
+        return (
+            f"DISAGREES: {describe_tally(tested.tally)}, in the reference {describe_tally(wanted)}"
+        )
+    if not wanted.is_settled(words):
+        return "agrees: near a border"
+    return f"agrees: {words[wanted.verdict]}"
+
+
+def describe_claims(
+    claims: Sequence[Claim | Identity], reference: Reference | None = None
+) -> Markdown:
+    """Return a table of claims and their controls for a notebook to show.
+
+    Args:
+        claims: The claims that were tested.
+        reference: What is stored of them, from `Settings.reference`.
+
+    Returns:
+        A Markdown display object with claim, verdict, seeds, interval, effect and reference.
+    """
+    header = ["claim", "verdict", "seeds", "95 % interval", "effect", "all reference runs"]
+    rows = start_table(header)
+    for claim in claims:
+        effect = _describe(to_plain(claim.effect))
+        rows.append(
+            _format_claim(f"**{claim.id}**", claim, VERDICTS, effect, _find(claim, reference))
+        )
+        if control := claim.control:
+            its_effect = _describe(to_plain(control.effect))
+            its_effect = "as above" if its_effect == effect else its_effect
+            stored = _find(claim, reference, is_control=True)
+            rows.append(_format_claim("control", control, CONTROL_VERDICTS, its_effect, stored))
+    return Markdown("\n".join(rows))
+
+
+def _find(
+    claim: Claim | Identity, reference: Reference | None, *, is_control: bool = False
+) -> Tally | None:
+    tested = claim.control if is_control else claim
+    if reference is None or reference.obstacle or isinstance(tested, Identity):
+        return None
+    return reference.find(claim, is_control=is_control)
+
+
+def _format_claim(
+    label: str,
+    tested: Claim | Identity,
+    words: Mapping[str, str],
+    effect: str,
+    stored: Tally | None,
+) -> str:
+    outcomes, interval = tested.describe_outcomes()
+    in_all = f"{describe_tally(stored)}: {words[stored.verdict]}" if stored else "-"
+    verdict = f"**{words[tested.verdict]}**"
+    return format_row([f"{label}: {tested.statement}", verdict, outcomes, interval, effect, in_all])
+
+
+def summarise_verdicts(verdicts: Sequence[str]) -> str:
+    """Return what the verdicts of a sentence's parts say of the sentence, for a reader.
+
+    Args:
+        verdicts: Verdict of each part, at least one.
+
+    Returns:
+        The words for the verdict that all parts share; else "supported in part" if one holds, and
+        "open" if none does.
+    """
+    if len(set(verdicts)) == 1:
+        return VERDICTS[verdicts[0]]
+    return "supported in part" if "holds" in verdicts else "open"
+
+
+def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) -> str:
+    """Return the first entry of an effect as one line, as in "median tau: 0.71".
+
+    Args:
+        effect: Sizes of the effect by name, as in `Claim`.
+        say: Puts an English text into the language of the reader.
+    """
+    name = next(iter(effect), None)
+    return "" if name is None else _describe({name: to_plain(effect[name])}, say)
+
+
+def start_table(header: Sequence[str]) -> list[str]:
+    """Return the first two lines of a Markdown table."""
+    return [format_row(header), "|" + "---|" * len(header)]
+
+
+def format_row(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
+    # A bar, as in |w|, would end the cell.
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _describe(value: Any, say: Callable[[str], str] = str) -> str:
+    """Write a plain effect for a reader; a step that never came is null in JSON."""
+    if isinstance(value, Mapping):
+        pair = say("{name}: {value}")
+        return "; ".join(
+            pair.format(name=say(name), value=_describe(entry, say))
+            for name, entry in value.items()
+        )
+    if isinstance(value, list):
+        return f"({', '.join(_describe(entry, say) for entry in value)})"
+    if value is None:
+        return say("never")
+    return f"{value:g}" if isinstance(value, float) else str(value)
