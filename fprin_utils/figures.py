@@ -303,7 +303,7 @@ def save_figure(
         OSError: If a file cannot be written; those of an earlier figure are as they were.
     """
     wall_started, cpu_started = settings.started
-    trainings = {str(name): run.description for name, run in (runs or {}).items()}
+    trainings = {str(name): describe_training(run) for name, run in (runs or {}).items()}
     record = {
         "notebook": settings.notebook,
         "profile": settings.profile,
@@ -332,6 +332,11 @@ def save_figure(
     base = settings.output_dir / settings.notebook
     write_all_whole({base.with_name(f"{base.name}.{end}"): what for end, what in contents.items()})
     return settings.output_dir / f"{settings.notebook}.png"
+
+
+def describe_training(run: TrainingRun) -> str:
+    """Return what a run says of its networks, targets and optimiser, as one line."""
+    return "; ".join(f"{name}: {value}" for name, value in run.description.items())
 
 
 def read_processor() -> str:

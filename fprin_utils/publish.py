@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally
+import scipy.stats
+
+from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally, compute_power
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
 from fprin_utils.verdicts import (
+    count_check_seeds,
     describe_effect,
     format_row,
     read_reference,
@@ -26,6 +29,7 @@ from fprin_utils.verdicts import (
 )
 
 RESULTS = ROOT / "benchmarks" / "results.json"
+STEADINESS = ROOT / "benchmarks" / "steadiness.json"
 # The README in each language, and what holds its words: each English text and its translation.
 READMES = {"README.md": None, "README.zh-CN.md": Path(__file__).with_name("zh_cn.json")}
 # What a table may say after the next run, if it does not say it now.
@@ -184,11 +188,117 @@ def format_speed_table(say: Say = str) -> str:
     return "\n".join(rows) + "\n"
 
 
+def format_steadiness_table() -> str:
+    """Return the table of figures/README.md: in how many runs a claim comes out as it is stored."""
+    settings = json.loads(STEADINESS.read_text(encoding="utf-8"))
+    header = ("Claim", "Reference", "Agree", "Same verdict", "Runs with another verdict")
+    rows = start_table(header)
+    for entry in read_reference().values():
+        for claim, test in sorted(entry["tests"].items()):
+            rows.append(_format_steadiness(claim, test, VERDICTS, settings))
+            if "control" in test:
+                rows.append(
+                    _format_steadiness(
+                        f"{claim} control", test["control"], CONTROL_VERDICTS, settings
+                    )
+                )
+    return "\n".join(rows) + "\n"
+
+
+def _format_steadiness(
+    name: str,
+    test: Mapping[str, Any],
+    words: Mapping[str, str],
+    settings: Mapping[str, Mapping[str, Sequence[int]]],
+) -> str:
+    verdict = words[test["verdict"]]
+    if "runs" not in test:
+        same = sum(
+            bool(said[name][0]) == (test["verdict"] == "holds") for said in settings.values()
+        )
+        return format_row(
+            [name, f"{verdict} (an identity)", *[f"{same} of {len(settings)}"] * 2, ""]
+        )
+    reference = pool(test)
+    runs = {f"first seed {seed}": Tally(*counts) for seed, counts in test["runs"].items()}
+    runs |= {setting: Tally(*said[name]) for setting, said in settings.items()}
+    agree = sum(run.agrees_with(reference) for run in runs.values())
+    others = {at: words[run.verdict] for at, run in runs.items() if words[run.verdict] != verdict}
+    return format_row(
+        [
+            name,
+            f"{verdict} ({reference.successes} of {reference.trials})",
+            f"{agree} of {len(runs)}",
+            f"{len(runs) - len(others)} of {len(runs)}",
+            "; ".join(f"{at}: {other}" for at, other in others.items()),
+        ]
+    )
+
+
+def compute_false_alarm(reference: Tally, seeds: int) -> float:
+    """Return how probable it is that outcomes disagree with a reference of the same shares.
+
+    The shares, of seeds that are reached and of those that hold among them, are drawn from what the
+    reference leaves possible: Beta(hits + 1/2, misses + 1/2). Both comparisons are counted, so that
+    the number is an upper bound.
+
+    Args:
+        reference: The stored outcomes.
+        seeds: Seeds of the outcomes that are compared.
+
+    Returns:
+        Probability.
+    """
+    trials = seeds * reference.trials // reference.seeds
+    held = [Tally(hits, trials, seeds) for hits in range(trials + 1)]
+    share = reference.successes / max(reference.trials, 1)
+    reached = [Tally(round(hits * share), hits, seeds) for hits in range(seeds + 1)]
+    total = 0.0
+    for tallies, hits, of in (
+        (held, reference.successes, reference.trials),
+        (reached, reference.trials, reference.seeds),
+    ):
+        posterior = scipy.stats.betabinom(len(tallies) - 1, hits + 0.5, of - hits + 0.5)
+        probabilities = posterior.pmf(range(len(tallies)))
+        for tally, probability in zip(tallies, probabilities, strict=True):
+            total += 0.0 if tally.agrees_with(reference) else probability
+    return float(total)
+
+
+def format_agreement_table() -> str:
+    """Return the table of CONTRIBUTING.md: what the comparison with the reference finds."""
+    header = ("Notebook", "Seeds in a check", "Seeds in the reference", "False alarm", "Found")
+    rows, alarms = start_table(header), []
+    for notebook, entry in read_reference().items():
+        tallies = [
+            pool(part)
+            for test in entry["tests"].values()
+            for part in (test, test.get("control", {}))
+            if "runs" in part
+        ]
+        if not tallies:
+            continue
+        seeds = count_check_seeds(notebook)
+        alarms.append(sum(compute_false_alarm(tally, seeds) for tally in tallies))
+        extreme = [t for t in tallies if t.trials and not 0.1 < t.successes / t.trials < 0.9]
+        found = [compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds)) for t in extreme]
+        most = max(tally.seeds for tally in tallies)
+        least = f"{min(found):.2f}" if found else "-"
+        rows.append(format_row([notebook, str(seeds), str(most), f"{alarms[-1]:.1e}", least]))
+    rows.append(format_row(["all", "", "", f"{sum(alarms):.1e}", ""]))
+    return "\n".join(rows) + "\n"
+
+
 # What stands in a README between `<!-- NAME -->` and `<!-- end of NAME -->`.
 TABLES = {
     "figures": format_figures_table,
     "claims": format_claims_table,
     "speed": format_speed_table,
+}
+# The same in pages that are English alone.
+PAGES = {
+    "figures/README.md": {"steadiness": format_steadiness_table},
+    "CONTRIBUTING.md": {"agreement": format_agreement_table},
 }
 
 
@@ -226,10 +336,13 @@ def fill_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
 
 
 def update_readmes() -> None:
-    """Write the tables into the README of each language."""
+    """Write the tables into the README of each language, and into the pages that have their own."""
+    pages = {ROOT / page: tables for page, tables in PAGES.items()}
     for readme in READMES:
-        say, path = make_say(readme), ROOT / readme
+        say = make_say(readme)
         tables = {name: partial(format_table, say) for name, format_table in TABLES.items()}
+        pages[ROOT / readme] = tables
+    for path, tables in pages.items():
         write_whole(path, fill_tables(path.read_text(encoding="utf-8"), tables))
 
 

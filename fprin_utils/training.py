@@ -319,9 +319,7 @@ def _describe_targets(targets: np.ndarray) -> dict[str, Any]:
     return {
         "shape": list(targets.shape),
         "range": [float(targets.min()), float(targets.max())],
-        "highest amplitudes of the first, by frequency index": {
-            str(k + 1): float(f"{amplitudes[k]:.4g}") for k in highest
-        },
+        "frequency indices of the highest amplitudes of the first": (highest + 1).tolist(),
         "digest": compute_digest(targets),
     }
 

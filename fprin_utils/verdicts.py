@@ -180,12 +180,12 @@ def describe_claims(
     header = ["claim", "verdict", "seeds", "95 % interval", "effect", "all reference runs"]
     rows = start_table(header)
     for claim in claims:
-        effect = _describe(to_plain(claim.effect))
+        effect = describe_whole_effect(claim.effect)
         rows.append(
             _format_claim(f"**{claim.id}**", claim, VERDICTS, effect, _find(claim, reference))
         )
         if control := claim.control:
-            its_effect = _describe(to_plain(control.effect))
+            its_effect = describe_whole_effect(control.effect)
             its_effect = "as above" if its_effect == effect else its_effect
             stored = _find(claim, reference, is_control=True)
             rows.append(_format_claim("control", control, CONTROL_VERDICTS, its_effect, stored))
@@ -238,6 +238,11 @@ def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) 
     """
     name = next(iter(effect), None)
     return "" if name is None else _describe({name: to_plain(effect[name])}, say)
+
+
+def describe_whole_effect(effect: Mapping[str, Any]) -> str:
+    """Return all entries of an effect as one line."""
+    return _describe(to_plain(effect))
 
 
 def start_table(header: Sequence[str]) -> list[str]:

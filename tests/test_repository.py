@@ -2,7 +2,6 @@
 
 import ast
 import html
-import json
 import re
 import subprocess
 import sys
@@ -18,7 +17,10 @@ from packaging.version import Version
 
 import fprin_utils as fp
 from fprin_utils import publish
+from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, describe_tally
+from fprin_utils.record import FIRST_SEEDS
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
+from fprin_utils.verdicts import describe_whole_effect, read_reference
 
 NAMES = [entry.notebook for entry in fp.FIGURES]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -32,8 +34,19 @@ OTHERS = (
 )
 
 
-def read_record(name):
-    return json.loads((ROOT / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+REFERENCE = read_reference()
+
+
+def read_table(code_cells):
+    """Return the stored table of claims of a notebook, a list of cells for each row."""
+    tables = [
+        output.data["text/markdown"]
+        for cell in code_cells
+        for output in cell.outputs
+        if output.get("data", {}).get("text/markdown", "").startswith("| claim |")
+    ]
+    assert len(tables) <= 1
+    return [row[2:-2].split(" | ") for table in tables for row in table.splitlines()[2:]]
 
 
 def test_registry_notebooks_and_figures_are_the_same():
@@ -41,7 +54,9 @@ def test_registry_notebooks_and_figures_are_the_same():
     tracked = subprocess.run(
         ["git", "ls-files", "figures"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert sorted(tracked) == sorted(f"figures/{n}.{e}" for n in NAMES for e in ("json", "png"))
+    made = [f"figures/{name}.{ending}" for name in NAMES for ending in ("json", "png")]
+    assert sorted(tracked) == sorted([*made, "figures/README.md"])
+    assert list(REFERENCE) == NAMES
 
 
 def test_every_sentence_of_the_article_is_tested_somewhere():
@@ -100,10 +115,14 @@ class TestNotebook:
         for parameter, entry in inspected.items():
             assert entry["help"], parameter
 
-    def test_has_short_cells_and_no_definitions(self, code_cells):
+    def test_has_short_cells_and_small_functions(self, code_cells):
         for cell in code_cells:
-            assert len(cell.source.splitlines()) <= 15
-            assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
+            assert len(cell.source.splitlines()) <= 25
+            for each in ast.walk(ast.parse(cell.source)):
+                assert not isinstance(each, ast.ClassDef)
+                if isinstance(each, ast.FunctionDef):
+                    assert each.end_lineno - each.lineno < 12, each.name
+                    assert ast.get_docstring(each), each.name
 
     def test_ends_in_a_cell_to_play_with(self, code_cells):
         last = ast.unparse(ast.parse(code_cells[-1].source).body[-1])
@@ -111,13 +130,41 @@ class TestNotebook:
 
     def test_checks_its_verdicts(self, name, code_cells):
         checked = [c for c in code_cells if "nbval-check-output" in c.metadata.get("tags", [])]
-        assert len(checked) == (1 if read_record(name)["claims"] else 0)
-        stored = "".join(output.text for cell in checked for output in cell.outputs)
-        said = [
-            f"{c['id']} {c['verdict']} | control: {c['control']['verdict']}"
-            for c in read_record(name)["claims"]
-        ]
-        assert stored.splitlines() == said
+        tests = REFERENCE[name]["tests"]
+        assert len(checked) == (1 if tests else 0)
+        said = "".join(output.text for cell in checked for output in cell.outputs).splitlines()
+        assert said == [self.say(claim, test) for claim, test in tests.items()]
+
+    def say(self, claim, test):
+        """Return the line of the checked cell when all agrees with the reference."""
+        parts = [f"{claim} agrees: {self.judge(test, VERDICTS)}"]
+        if "control" in test:
+            parts.append(f"control agrees: {self.judge(test['control'], CONTROL_VERDICTS)}")
+        return "; ".join(parts)
+
+    def judge(self, part, words):
+        if "runs" in part and not publish.pool(part).is_settled(words):
+            return "near a border"
+        return words[part["verdict"]]
+
+    def test_shows_the_claims_as_they_are_in_the_reference(self, name, code_cells):
+        rows = iter(read_table(code_cells))
+        for claim, test in REFERENCE[name]["tests"].items():
+            self.check_row(next(rows), f"**{claim}**", test, VERDICTS)
+            if "control" in test:
+                self.check_row(next(rows), "control", test["control"], CONTROL_VERDICTS)
+        assert list(rows) == []
+
+    def check_row(self, row, label, part, words):
+        statement, _, outcomes, _, effect, stored = row
+        assert statement == f"{label}: {part['statement']}".replace("|", "&#124;")
+        if effect != "as above":
+            assert effect == describe_whole_effect(part["effect"]).replace("|", "&#124;")
+        if "runs" not in part:
+            assert outcomes.startswith(f"error {part['error']:.2g}")
+            return
+        assert outcomes.split("; num_steps")[0] == describe_tally(fp.Tally(*part["runs"]["0"]))
+        assert stored == f"{describe_tally(publish.pool(part))}: {words[part['verdict']]}"
 
     def test_holds_its_results_and_nothing_of_the_machine(self, notebook, code_cells, name):
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -153,19 +200,22 @@ class TestNotebook:
     def test_links_to_itself_on_binder(self, name, notebook):
         assert publish.make_binder_link(name) in notebook.cells[0].source
 
-    def test_has_a_record_of_the_default_profile_with_its_claims(self, name):
-        record = read_record(name)
+    def test_has_a_reference_of_the_default_profile_with_its_claims(self, name):
         entry = next(entry for entry in fp.FIGURES if entry.notebook == name)
-        assert record["profile"] == "quick"
-        assert tuple(claim["id"] for claim in record["claims"]) == entry.claims
-        assert record["peak_memory_mb"] < 1000
-        for claim in record["claims"]:
-            outcomes = [True] * claim["successes"]
-            outcomes += [False] * (claim["trials"] - claim["successes"])
-            again = fp.Claim(claim["id"], claim["statement"], outcomes)
-            assert claim["verdict"] == again.verdict
-            assert claim["trials"] >= 4
-            assert claim["control"]["verdict"] != "holds"
+        stored = REFERENCE[name]
+        assert stored["profile"] == "quick"
+        assert tuple(stored["tests"]) == entry.claims
+        assert stored["peak_memory_mb"] < 1000
+        for test in stored["tests"].values():
+            assert test["control"]["verdict"] != "holds"
+            for part in (test, test["control"]):
+                if "runs" not in part:
+                    is_within = part["error"] <= part["tolerance"]
+                    assert part["verdict"] == ("holds" if is_within else "fails")
+                    continue
+                assert list(part["runs"]) == [str(seed) for seed in FIRST_SEEDS]
+                assert part["verdict"] == publish.pool(part).verdict
+                assert publish.pool(part).seeds >= 24
 
 
 def test_both_conda_environments_are_the_same_file():

@@ -1,7 +1,6 @@
 """Tests of the site: it is built once, and a browser opens each of its pages."""
 
 import inspect
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ import yaml
 
 import fprin_utils as fp
 from fprin_utils import publish
+from fprin_utils.claims import VERDICTS
 from fprin_utils.regenerate import ROOT
+from fprin_utils.verdicts import read_reference
 
 BUILD = ["site/build.py", "site/_build"]
 WIDTHS = {"desktop": 1280, "telephone": 390}
@@ -130,14 +131,12 @@ def test_the_front_page_has_a_card_for_every_figure(site, page):
     page.goto((site / "index.html").as_uri())
     cards = page.locator(".gallery > .card")
     assert cards.count() == len(fp.FIGURES)
-    for entry, record, card in zip(
-        fp.FIGURES, publish.read_records().values(), cards.all(), strict=True
-    ):
+    for entry, card in zip(fp.FIGURES, cards.all(), strict=True):
         assert card.get_by_role("img").get_attribute("alt") == entry.alt
         for link in card.get_by_role("link").all():
             assert link.get_attribute("href") == f"notebooks/{entry.notebook}.html"
-        for claim in record["claims"]:
-            assert f"{claim['id']} {claim['verdict']}" in card.inner_text()
+        for claim, test in read_reference()[entry.notebook]["tests"].items():
+            assert f"{claim} {VERDICTS[test['verdict']]}" in card.inner_text()
 
 
 def test_the_front_page_has_the_table_of_claims(site, page):
@@ -154,10 +153,10 @@ def test_a_notebook_is_shown_with_its_stored_outputs(site, page, entry):
     place = outputs if entry.claims else page
     assert place.get_by_role("img", name=entry.alt).count() == 1
     said = "\n".join(outputs.all_inner_texts())
-    record = json.loads((ROOT / "figures" / f"{entry.notebook}.json").read_text(encoding="utf-8"))
-    assert outputs.locator("table").count() == bool(record["claims"])
-    for claim in record["claims"]:
-        assert f"{claim['id']} {claim['verdict']} | control: " in said
+    tests = read_reference()[entry.notebook]["tests"]
+    assert outputs.locator("table").count() == bool(tests)
+    for claim in tests:
+        assert f"{claim} agrees: " in said
     invitation = page.get_by_role("link", name="play on Binder")
     make_link = publish.make_binder_link if entry.claims else publish.make_app_link
     assert invitation.get_attribute("href") == make_link(entry.notebook)
