@@ -1,10 +1,15 @@
+import contextlib
+import io
 import json
+import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmark
+from benchmarks import contenders
 from benchmarks.report import GOALS, compute_ratios, format_table, plot_results
 from benchmarks.scaling import BASE, SIZES, fit_exponent, measure_memory, measure_step
 from benchmarks.workloads import WORKLOADS, make_workload
@@ -17,6 +22,24 @@ def stored():
     return json.loads((benchmark.HERE / "results.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run contenders here, with few seeds: the start of a process and 64 seeds take their time."""
+    few_seeds = replace(make_workload("small"), num_seeds=4)
+    monkeypatch.setattr(contenders, "make_workload", lambda _: few_seeds)
+
+    def run(module, *arguments):
+        assert module == "benchmarks.contenders"
+        monkeypatch.setattr(sys, "argv", ["contenders", *arguments])
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            contenders.main()
+        return json.loads(said.getvalue())
+
+    monkeypatch.setattr(benchmark, "_run", run)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_contenders_reach_the_same_losses_and_are_timed_in_turn(capsys):
     benchmark.check_losses("small", CONTENDERS)
     options = SimpleNamespace(rounds=2, steps=3)
@@ -25,6 +48,10 @@ def test_contenders_reach_the_same_losses_and_are_timed_in_turn(capsys):
     assert all(len(numbers) == 2 for numbers in measured["microseconds"].values())
     told = [line.split(", ")[1] for line in capsys.readouterr().out.splitlines()]
     assert told == CONTENDERS * 2
+
+
+def test_a_contender_runs_in_a_process_of_its_own():
+    assert set(benchmark.run_contender("products alone", "small", 1)) == {"seconds", "losses"}
 
 
 def test_other_losses_are_refused(monkeypatch):
