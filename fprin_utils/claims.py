@@ -60,11 +60,9 @@ CONTROL_VERDICTS = {
 }
 # Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
 SIGNIFICANCE = 1e-3
-# How often the comparison must notice that a share of 0.9 or more has fallen to one half.
-POWER = 0.8
-FEWEST_SEEDS, MOST_SEEDS = 8, 64
 
 
+@cache
 def compute_share_interval(
     successes: int, trials: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:
@@ -153,60 +151,22 @@ class Tally:
         They do not where a verdict is turned into its opposite, or where Fisher's exact test
         tells apart the shares that held, or the shares that were reached.
         """
-        if {self.verdict, reference.verdict} == {"holds", "fails"}:
-            return False
-        return not (
-            _differ(self.successes, self.trials, reference.successes, reference.trials)
-            or _differ(self.trials, self.seeds, reference.trials, reference.seeds)
-        )
+        return _agree(self, reference)
 
 
 @cache
+def _agree(today: Tally, reference: Tally) -> bool:
+    if {today.verdict, reference.verdict} == {"holds", "fails"}:
+        return False
+    return not (
+        _differ(today.successes, today.trials, reference.successes, reference.trials)
+        or _differ(today.trials, today.seeds, reference.trials, reference.seeds)
+    )
+
+
 def _differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
     table = [[successes, trials - successes], [others, other_trials - others]]
     return bool(scipy.stats.fisher_exact(table).pvalue < SIGNIFICANCE)
-
-
-@cache
-def count_seeds_needed(reference: Tally) -> int:
-    """Return how many seeds a check needs.
-
-    So many that a share that was 0.9 or more and has fallen to one half (or was 0.1 or less and
-    has risen to it) disagrees with the reference in four of five runs.
-
-    Args:
-        reference: The stored outcomes.
-
-    Returns:
-        Number of seeds, from `FEWEST_SEEDS`, which do where the share lies between, to
-        `MOST_SEEDS`.
-    """
-    share = reference.successes / reference.trials if reference.trials else 0.5
-    if 0.1 < share < 0.9:
-        return FEWEST_SEEDS
-    for seeds in range(FEWEST_SEEDS, MOST_SEEDS):
-        trials = seeds * reference.trials // reference.seeds
-        if compute_power(reference, Tally(trials // 2, trials, seeds)) >= POWER:
-            return seeds
-    return MOST_SEEDS
-
-
-def compute_power(reference: Tally, today: Tally, share: float = 0.5) -> float:
-    """Return how probable it is that outcomes with another share disagree with a reference.
-
-    Args:
-        reference: The stored outcomes.
-        today: Numbers of trials and seeds; its successes do not matter.
-        share: The share with which the trials hold.
-
-    Returns:
-        Probability, from the binomial distribution.
-    """
-    successes = np.arange(today.trials + 1)
-    disagrees = [
-        not Tally(int(held), today.trials, today.seeds).agrees_with(reference) for held in successes
-    ]
-    return float(scipy.stats.binom.pmf(successes, today.trials, share) @ disagrees)
 
 
 @dataclass(frozen=True)

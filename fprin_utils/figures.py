@@ -28,7 +28,7 @@ from fprin_utils.checks import check_device, check_number, check_plain, check_wh
 from fprin_utils.claims import Claim, Identity
 from fprin_utils.recording import TrainingRun
 from fprin_utils.storage import write_all_whole
-from fprin_utils.verdicts import CHECKING, Reference, count_check_seeds, find_reference
+from fprin_utils.verdicts import CHECKING, Reference, find_reference, read_check_seeds
 
 try:
     import resource
@@ -267,7 +267,7 @@ def configure(
     settled["seed"] = check_whole("seed", settled["seed"])
     settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
     if os.environ.get(CHECKING) and num_seeds is None and profile == DEFAULT_PROFILE:
-        settled["num_seeds"] = count_check_seeds(notebook) or settled["num_seeds"]
+        settled["num_seeds"] = read_check_seeds(notebook) or settled["num_seeds"]
     settled = {name: check_plain(name, value) for name, value in settled.items()}
     if "threshold" in settled:
         settled["threshold"] = check_number(

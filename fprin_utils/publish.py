@@ -12,19 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import scipy.stats
-
-from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally, compute_power
+from fprin_utils.agreement import (
+    compute_false_alarm,
+    compute_power,
+    is_extreme,
+    list_tallies,
+    pool,
+)
+from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
 from fprin_utils.verdicts import (
-    count_check_seeds,
     describe_effect,
     format_row,
     read_reference,
     start_table,
-    sum_tallies,
     summarise_verdicts,
 )
 
@@ -55,11 +58,6 @@ def make_app_link(notebook: str) -> str:
     slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
     page = f"voila%2Frender%2Fnotebooks%2F{notebook}.ipynb"
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath={page}"
-
-
-def pool(test: Mapping[str, Any]) -> Tally:
-    """Return the outcomes of a stored test, or control, over all of its runs."""
-    return sum_tallies([Tally(*counts) for counts in test["runs"].values()])
 
 
 def make_say(readme: str) -> Say:
@@ -235,53 +233,19 @@ def _format_steadiness(
     )
 
 
-def compute_false_alarm(reference: Tally, seeds: int) -> float:
-    """Return how probable it is that outcomes disagree with a reference of the same shares.
-
-    The shares, of seeds that are reached and of those that hold among them, are drawn from what the
-    reference leaves possible: Beta(hits + 1/2, misses + 1/2). Both comparisons are counted, so that
-    the number is an upper bound.
-
-    Args:
-        reference: The stored outcomes.
-        seeds: Seeds of the outcomes that are compared.
-
-    Returns:
-        Probability.
-    """
-    trials = seeds * reference.trials // reference.seeds
-    held = [Tally(hits, trials, seeds) for hits in range(trials + 1)]
-    share = reference.successes / max(reference.trials, 1)
-    reached = [Tally(round(hits * share), hits, seeds) for hits in range(seeds + 1)]
-    total = 0.0
-    for tallies, hits, of in (
-        (held, reference.successes, reference.trials),
-        (reached, reference.trials, reference.seeds),
-    ):
-        posterior = scipy.stats.betabinom(len(tallies) - 1, hits + 0.5, of - hits + 0.5)
-        probabilities = posterior.pmf(range(len(tallies)))
-        for tally, probability in zip(tallies, probabilities, strict=True):
-            total += 0.0 if tally.agrees_with(reference) else probability
-    return float(total)
-
-
 def format_agreement_table() -> str:
     """Return the table of CONTRIBUTING.md: what the comparison with the reference finds."""
     header = ("Notebook", "Seeds in a check", "Seeds in the reference", "False alarm", "Found")
     rows, alarms = start_table(header), []
     for notebook, entry in read_reference().items():
-        tallies = [
-            pool(part)
-            for test in entry["tests"].values()
-            for part in (test, test.get("control", {}))
-            if "runs" in part
-        ]
+        tallies, seeds = list_tallies(entry), entry["check_seeds"]
         if not tallies:
             continue
-        seeds = count_check_seeds(notebook)
         alarms.append(sum(compute_false_alarm(tally, seeds) for tally in tallies))
-        extreme = [t for t in tallies if t.trials and not 0.1 < t.successes / t.trials < 0.9]
-        found = [compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds)) for t in extreme]
+        found = [
+            compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds))
+            for t in filter(is_extreme, tallies)
+        ]
         most = max(tally.seeds for tally in tallies)
         least = f"{min(found):.2f}" if found else "-"
         rows.append(format_row([notebook, str(seeds), str(most), f"{alarms[-1]:.1e}", least]))

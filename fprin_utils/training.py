@@ -334,7 +334,9 @@ def _check_losses(losses: np.ndarray, state: _State, task: Task) -> None:
         at_first = np.nan_to_num(losses[0], nan=0.0, posinf=0.0).max()
         limit = DIVERGED * max(float(at_first), task.targets.square().mean().item())
         state.limit = limit or np.inf
-    diverged = ~np.isfinite(losses) | (losses > state.limit)
+    diverged = ~np.isfinite(losses)
+    if not diverged.any():
+        diverged = losses > state.limit
     if not diverged.any():
         return
     row = diverged.any(axis=1).argmax()

@@ -22,7 +22,6 @@ from fprin_utils.claims import (
     Claim,
     Identity,
     Tally,
-    count_seeds_needed,
     describe_tally,
     to_plain,
 )
@@ -105,16 +104,9 @@ def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Re
     return Reference(tests)
 
 
-def count_check_seeds(notebook: str) -> int | None:
-    """Return how many seeds a check of a notebook needs; None where nothing tells."""
-    tests = read_reference().get(notebook, {}).get("tests", {})
-    stored = [part for test in tests.values() for part in (test, test.get("control", {}))]
-    needed = [
-        count_seeds_needed(sum_tallies([Tally(*counts) for counts in part["runs"].values()]))
-        for part in stored
-        if "runs" in part
-    ]
-    return max(needed, default=None)
+def read_check_seeds(notebook: str) -> int | None:
+    """Return how many seeds a check of a notebook needs; None where nothing is stored of it."""
+    return read_reference().get(notebook, {}).get("check_seeds")
 
 
 def compare_claims(claims: Sequence[Claim | Identity], reference: Reference) -> str:
