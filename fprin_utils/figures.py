@@ -106,10 +106,11 @@ FIGURES = (
     FigureEntry(
         "06_polynomial_versus_network",
         "text",
-        "Through few samples a polynomial oscillates where networks of many sizes stay flat",
+        "Through few samples polynomials usually oscillate where networks of many sizes stay flat",
         ("C3a", "C3b", "C3c", "C3d"),
-        "A polynomial that shoots out between the samples beside a flat network; how far "
-        "polynomials stray by degree; maps of how far networks of all sizes stray",
+        "A polynomial that oscillates between the samples beside a flat network; the maximum error "
+        "of polynomials by degree; maps of the maximum error of networks of all sizes; on single "
+        "sinusoids the polynomial is better at first, the network later",
     ),
     FigureEntry(
         "07_early_stopping",
@@ -150,9 +151,9 @@ FIGURES = (
         "text",
         "Which of two frequencies converges first: a map over frequency and amplitude",
         ("C11b", "C11c", "C11d"),
-        "Two maps over frequency and amplitude: red where the low frequency converges "
-        "first, blue where the high one does; the blue corner is gone where both have the "
-        "same yardstick",
+        "Two maps over frequency and amplitude: red where the low frequency converges first, blue "
+        "where the high one does; the blue side is paler where both have the same absolute "
+        "convergence criterion",
     ),
     FigureEntry(
         "12_explorer",
