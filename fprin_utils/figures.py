@@ -132,19 +132,21 @@ FIGURES = (
         "09_gradient_theory",
         "text",
         "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
-        ("C10a", "C10b", "C10c", "C11a", "C12", "C15c"),
+        ("C10a", "C10b", "C10c", "C11a", "C15c", "C12a", "C12b"),
         "Gradients that fall exponentially with frequency, a map of which frequency has "
-        "the larger gradient with the predicted border, and Theorem 1 as a curve that "
-        "rises to 1 for small balls",
+        "the larger gradient with the predicted border, Theorem 1 as curves that rise to 1 for "
+        "small balls, and trained networks whose high frequencies are still small when the "
+        "lowest has converged",
     ),
     FigureEntry(
         "10_spectral_bias_of_small_networks",
         "text",
-        "Of ten sinusoids, ReLU networks learn the lowest first; the norms of small networks grow",
+        "Of several sinusoids, ReLU networks learn the lowest first; the norms of small networks "
+        "grow",
         ("C1b", "C1c", "C8a", "C8b"),
-        "Heat maps of ten sinusoids of which the lowest are learnt first, the growth of "
-        "the spectral norms, and the values that a released notebook would print, "
-        "mostly far above the true norms",
+        "Heat maps of sinusoids of which the lowest are learnt first, spectral norms that grow "
+        "in the small network but not in a wide one while the loss falls, and the values that a "
+        "released notebook would print, mostly far above the true norms",
     ),
     FigureEntry(
         "11_amplitude_versus_frequency",
