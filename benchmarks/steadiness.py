@@ -1,8 +1,9 @@
 """How steady the verdicts are: `python -m benchmarks.steadiness` runs all notebooks in other ways.
 
 Other kernels of PyTorch, NumPy and MKL stand for other processors, other numbers of threads for
-other machines; the reference itself, made with one thread, holds runs with other first seeds. What each run says of each
-claim goes to benchmarks/steadiness.json, from which figures/README.md is filled.
+other machines; the reference itself, made with one thread, holds runs with other first seeds. What
+each run says of each claim goes to benchmarks/steadiness.json, from which figures/README.md is
+filled.
 """
 
 from __future__ import annotations
