@@ -76,10 +76,12 @@ FIGURES = (
         "02_image_memorization",
         "Fig. 2",
         "A network memorises an image from outline to detail",
-        ("C2",),
-        "Eight grey pictures: blurred blobs sharpen into the cameraman; below, error "
-        "curves of three frequency rings, in order for the image, out of order for the "
-        "control",
+        ("C2a", "C2b"),
+        "A row of grey pictures: blurred blobs sharpen into the cameraman with face, camera and "
+        "tripod, beside the target; below, in four panels, error curves of rings of spatial "
+        "frequency, which fall one after the other for pictures from small and from large initial "
+        "weights, slowly but in order for shuffled pixels from small ones, and all at once for "
+        "shuffled pixels from large ones",
     ),
     FigureEntry(
         "03_spectral_norm_stability",
