@@ -65,19 +65,23 @@ FIGURES = (
         "01_one_dimensional_peaks",
         "Fig. 1",
         "The peaks of a one-dimensional target converge from low to high frequency",
-        ("C1a",),
-        "Samples of a target with the networks' fits at two moments, the target's "
-        "spectrum with two peaks, and a heat map in which the low peak turns red long "
-        "before the high one",
+        ("C1a", "C1d"),
+        "Samples of a target as dots with the networks' fits at three moments; the target's "
+        "spectrum with its peaks marked; a heat map with a row for each peak, in which the lowest "
+        "turns from blue to red first and the highest last; below, the step at which each peak "
+        "converges, seed by seed: in layers from low to high frequency for small initial weights, "
+        "mixed up for large ones",
     ),
     FigureEntry(
         "02_image_memorization",
         "Fig. 2",
         "A network memorises an image from outline to detail",
-        ("C2",),
-        "Eight grey pictures: blurred blobs sharpen into the cameraman; below, error "
-        "curves of three frequency rings, in order for the image, out of order for the "
-        "control",
+        ("C2a", "C2b"),
+        "A row of grey pictures: blurred blobs sharpen into the cameraman with face, camera and "
+        "tripod, beside the target; below, in four panels, error curves of rings of spatial "
+        "frequency, which fall one after the other for pictures from small and from large initial "
+        "weights, slowly but in order for shuffled pixels from small ones, and all at once for "
+        "shuffled pixels from large ones",
     ),
     FigureEntry(
         "03_spectral_norm_stability",

@@ -341,7 +341,8 @@ def compute_band_errors(
 
     Args:
         images: What was learnt, shape (..., H, H).
-        target_image: The target, shape (H, H).
+        target_image: The target, shape (H, H), or one for each network, (S, H, H), for images of
+            shape (..., S, H, H).
         edges: Radii as for `compute_radial_bands`, length B + 1.
 
     Returns:
@@ -352,9 +353,9 @@ def compute_band_errors(
     """
     errors = np.linalg.norm(compute_radial_bands(images - target_image, edges), axis=(-2, -1))
     norms = np.linalg.norm(compute_radial_bands(target_image, edges), axis=(-2, -1))
-    if (norms <= ROUNDING * np.linalg.norm(target_image)).any():
+    if (norms <= ROUNDING * np.linalg.norm(target_image, axis=(-2, -1))).any():
         raise ValueError(f"the target image has an empty ring among the edges {list(edges)}")
-    return np.moveaxis(errors, 0, -1) / norms
+    return np.moveaxis(errors, 0, -1) / np.moveaxis(norms, 0, -1)
 
 
 def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:

@@ -10,7 +10,10 @@ import skimage
 
 from fprin_utils.checks import check_whole
 
-SAMPLE_IMAGES = ("camera", "coins", "moon", "page", "brick", "grass", "gravel", "text")
+SAMPLE_IMAGES = (
+    *("camera", "coins", "moon", "astronaut", "cat", "coffee", "rocket", "clock"),
+    *("page", "brick", "grass", "gravel", "text"),
+)
 
 
 def make_grid(

@@ -121,6 +121,9 @@ def test_band_errors_are_relative_and_separate():
     learnt = np.stack([0 * low, low, low + 0.5 * high])
     errors = fp.compute_band_errors(learnt, low + high, [1, 3, 7])
     np.testing.assert_allclose(errors, [[1, 1], [0, 1], [0, 0.5]], atol=1e-12)
+    targets = np.stack([low + high, low + high, 2 * low + high])
+    own = fp.compute_band_errors(np.stack([learnt, learnt]), targets, [1, 3, 7])
+    np.testing.assert_allclose(own[1], [[1, 1], [0, 1], [0.5, 0.5]], atol=1e-12)
 
 
 @pytest.mark.parametrize("num_points", [30, 31])

@@ -3,6 +3,7 @@ import pytest
 import skimage
 
 import fprin_utils as fp
+from fprin_utils.targets import SAMPLE_IMAGES
 
 
 def test_periodic_grid_leaves_the_endpoint_out():
@@ -35,6 +36,13 @@ def test_shipped_image_is_grey_square_and_in_range():
     assert image.shape == (24, 24)
     assert 0 <= image.min() < 0.2
     assert 0.7 < image.max() <= 1
+
+
+@pytest.mark.parametrize("name", SAMPLE_IMAGES)
+def test_each_sample_has_light_and_dark(name):
+    image = fp.load_image(name, size=24)
+    assert image.shape == (24, 24)
+    assert 0 <= image.min() < image.max() <= 1
 
 
 def test_own_colour_image_is_cut_to_its_central_square(tmp_path):
