@@ -106,8 +106,8 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
         (lambda: fp.Claim("C0", "a test", [np.nan] * 8), "type float64; it must hold a boolean"),
         (lambda: fp.Claim("C0", "a test", [True], reached=[1]), "C0: reached has shape"),
         (lambda: fp.Claim("C0", "a test", [True], reached=[True] * 2), "1 outcomes and 2 reached"),
-        (lambda: fp.is_increasing([1, 2]), r"values have shape \(2,\)"),
-        (lambda: fp.compute_kendall_tau([[1], [2]]), r"values have shape \(2, 1\)"),
+        (lambda: fp.is_increasing([1, 2]), r"values has shape \(2,\)"),
+        (lambda: fp.compute_kendall_tau([[1], [2]]), r"values has shape \(2, 1\)"),
     ],
 )
 def test_bad_input_is_named(call, message):

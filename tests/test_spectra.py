@@ -157,8 +157,11 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fp.compute_spectrum([]), r"values have shape \(0,\)"),
-        (lambda: fp.compute_nonuniform_spectrum([0, 1], [1, 2, 3], [1]), r"inputs of shape \(2,\)"),
+        (lambda: fp.compute_spectrum([]), r"values has shape \(0,\); .* not empty"),
+        (
+            lambda: fp.compute_nonuniform_spectrum([0, 1], [1, 2, 3], [1]),
+            r"values has shape \(3,\); .* N = 2 as in inputs",
+        ),
         (lambda: fp.find_peaks(np.zeros(10)), "0 local maxima"),
         (
             lambda: fp.find_peaks(np.array([0, 1, 0, 1, 0]), num_peaks=3),
@@ -167,15 +170,21 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.find_peaks(np.zeros((3, 3))), r"spectrum has shape \(3, 3\)"),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [5]), "bin 5 is not in the"),
         (lambda: fp.compute_relative_error(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
-        (lambda: fp.compute_relative_error(np.ones(4), np.ones(5), [1]), "differ"),
+        (
+            lambda: fp.compute_relative_error(np.ones(4), np.ones(5), [1]),
+            r"spectrum has shape \(4,\); .* K = 5 as in target_spectrum",
+        ),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [1.9]), "a bin is 1.9"),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [-1]), "a bin is -1"),
         (lambda: fp.check_bins(np.ones((2, 3)), [1]), r"target_spectrum has shape \(2, 3\)"),
         (lambda: fp.compute_signed_deviation(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
-        (lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1), "steps for errors"),
+        (
+            lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1),
+            r"errors has shape \(3,\); .* R = 2 as in steps",
+        ),
         (lambda: fp.find_convergence_step([0, 1], np.ones(2), 0.1, num_records=3), "from 1 to 2"),
         (lambda: fp.take_at_steps([0, 2], np.ones((2, 1)), np.array([1.0])), "recorded"),
-        (lambda: fp.compute_radial_bands(np.ones((3, 4)), [0, 1]), "must be square"),
+        (lambda: fp.compute_radial_bands(np.ones((3, 4)), [0, 1]), r"images has shape \(3, 4\)"),
         (lambda: fp.compute_radial_bands(np.ones((4, 4)), [50, 60]), "ring without frequencies"),
         (lambda: fp.compute_band_errors(np.ones((4, 4)), np.zeros((4, 4)), [1, 3]), "empty ring"),
         (lambda: fp.compute_energy_above(np.arange(8), 5), "cut is 5; it must be from 0 to 4"),
@@ -185,7 +194,7 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.compute_learnt_shares(np.ones(8), np.arange(8), [3, 3]), "increase strictly"),
         (lambda: fp.compute_learnt_shares(np.ones(8), np.ones(8), [1, 3]), "nothing in a band"),
         (lambda: fp.find_excursions(np.zeros((2, 2)), 0.1), r"shape \(2, 2\)"),
-        (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead band 0.0"),
+        (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead_band is 0.0"),
     ],
 )
 def test_bad_input_is_named(call, message):
@@ -215,7 +224,7 @@ def test_a_flip_is_where_a_line_becomes_negative_for_good():
     [
         ([0, 1], np.ones((2, 3)), "shape"),
         ([0, 1, 1], np.ones(3), "increase strictly"),
-        ([], np.ones(0), "one or more"),
+        ([], np.ones(0), "not empty"),
     ],
 )
 def test_a_flip_needs_a_position_for_each_value(positions, values, message):
