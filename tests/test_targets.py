@@ -17,6 +17,16 @@ def test_sinusoids_are_the_sum_that_the_docstring_states():
     np.testing.assert_allclose(values, 2 * np.sin(grid) + 0.5 * np.sin(4 * grid + 1), atol=1e-15)
 
 
+def test_a_frequency_above_nyquist_is_refused_and_one_below_is_not():
+    grid = fp.make_grid(61, start=-10, stop=10, endpoint=True)  # Nyquist frequency 3 pi
+    for frequencies in ([30.0], [1.0, -9.5]):
+        with pytest.raises(ValueError, match=r"frequencies are .* at most 9\.425, its Nyquist"):
+            fp.make_sinusoids(grid, frequencies)
+    np.testing.assert_array_equal(fp.make_sinusoids(grid, [9.4]), np.sin(9.4 * grid))
+    periodic = fp.make_grid(64)
+    np.testing.assert_allclose(fp.make_sinusoids(periodic, [32], None, [np.pi / 2])[:2], [1, -1])
+
+
 def test_discretise_rounds_to_multiples_and_zero_changes_nothing():
     values = np.array([-2.9, -0.4, 0.9, 1.1, 3.2])
     np.testing.assert_array_equal(fp.discretise(values, 2.0), [-2.0, 0.0, 0.0, 2.0, 4.0])
