@@ -73,7 +73,6 @@ CONTROL_VERDICTS = {
 SIGNIFICANCE = 1e-3
 
 
-@cache
 def compute_share_interval(
     successes: int, trials: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:
@@ -94,8 +93,11 @@ def compute_share_interval(
     if successes > trials:
         raise ValueError(f"{successes} successes of {trials} trials are not possible")
     confidence = check_number("confidence", confidence, "between 0 and 1", lambda c: 0 < c < 1)
-    if trials == 0:
-        return 0.0, 1.0
+    return _find_interval(successes, trials, confidence) if trials else (0.0, 1.0)
+
+
+@cache
+def _find_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
 

@@ -100,7 +100,7 @@ def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Re
         The reference.
     """
     check_texts(notebook=notebook, profile=profile)
-    check_mapping("values", values, "names to settings", least=0)
+    values = check_plain("values", check_mapping("values", values, "names to settings", least=0))
     stored = read_reference().get(notebook, {})
     tests = stored.get("tests", {})
     if os.environ.get(RECORDING):
@@ -247,17 +247,21 @@ def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) 
         effect: Sizes of the effect by name, as in `Claim`.
         say: Puts an English text into the language of the reader.
     """
-    check_mapping("effect", effect, "names to sizes", least=0)
-    check_plain("effect", to_plain(effect))
+    effect = _check_effect(effect)
     check_kind("say", say, Callable, "a function")
     name = next(iter(effect), None)
-    return "" if name is None else _describe({name: to_plain(effect[name])}, say)
+    return "" if name is None else _describe({name: effect[name]}, say)
 
 
 def describe_whole_effect(effect: Mapping[str, Any]) -> str:
     """Return all entries of an effect as one line."""
+    return _describe(_check_effect(effect))
+
+
+def _check_effect(effect: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an effect in plain numbers."""
     check_mapping("effect", effect, "names to sizes", least=0)
-    return _describe(to_plain(effect))
+    return check_plain("effect", to_plain(effect))
 
 
 def start_table(header: Sequence[str]) -> list[str]:

@@ -319,7 +319,8 @@ CALLS = {
         "profile": "quick",
         "values": {"seed": 0},
     },
-    verdicts.count_check_seeds: {"notebook": "01_one_dimensional_peaks"},
+    verdicts.read_check_seeds: {"notebook": "01_one_dimensional_peaks"},
+    verdicts.describe_whole_effect: {"effect": {"tau": 1.0}},
     verdicts.summarise_verdicts: {"verdicts": ["holds", "fails"]},
     verdicts.describe_effect: {"effect": {"tau": 1.0}, "say": str},
     verdicts.start_table: {"header": ["a", "b"]},
@@ -327,7 +328,6 @@ CALLS = {
     publish.read_address: {},
     publish.make_binder_link: {"notebook": "01"},
     publish.make_app_link: {"notebook": "01"},
-    publish.pool: {"test": {"runs": {"0": [1, 2, 3]}}},
     publish.make_say: {"readme": "README.md"},
     publish.find_table: {"text": "<!-- a -->\nx\n<!-- end of a -->", "name": "a"},
     publish.fill_tables: {
@@ -459,7 +459,6 @@ WORDS = {
     "seeds": ["a seed"],
     "target": ["frequency", "amplitude"],
     "targets": ["the target"],
-    "test": ["successes", "trials", "seeds"],
     "widths": ["a width"],
 }
 FURTHER_ERRORS = {fp.train: FloatingPointError}
@@ -532,7 +531,7 @@ NEVER = {
 }
 KEYS = "a number as key"  # A label or a key of any type.
 UNUSED = {"no entries", "a mapping", "[", KEYS}  # Only what is asked for is looked at.
-PLAIN = {"a mapping", "no entries", "['tau']", "['rate']"}  # Whatever JSON can hold.
+PLAIN = {"a mapping", "no entries", "['tau']", "['rate']", "['seed']"}  # Whatever JSON can hold.
 GAPS = {"nan in it", "inf in it"}  # Gaps in a curve, steps that never came, grey cells.
 NONE_OF_THEM = {"an empty array", "an empty list", "no entries"}
 # Where it is right to accept them; no entry means that they are refused.
@@ -552,13 +551,14 @@ RIGHT = {
     },
     "describe_claims.claims": NONE_OF_THEM,
     "describe_effect.effect": PLAIN,
+    "describe_whole_effect.effect": PLAIN,
     "discretise.values": {"a 0-d array", "True", "False", *NONE_OF_THEM},
     "explore_runs.names": {"texts"},
     "explore_runs.runs": {KEYS},
     "find_convergence_step.errors": GAPS,
     "find_first_step_below.errors": GAPS,
     "find_flip.values": GAPS,
-    "find_reference.values": UNUSED,
+    "find_reference.values": PLAIN,
     "format_row.cells": {"texts"},
     "is_increasing.values": {"inf in it"},
     "is_low_first.target_transform": {"complex"},
@@ -572,7 +572,6 @@ RIGHT = {
     "plot_spectrum.amplitudes": {KEYS, "['target'] nan in it", "['target'] inf in it"},
     "plot_spectrum.marks": {KEYS, "a mapping", "no entries"},
     "plot_spectrum.peaks": NONE_OF_THEM,
-    "pool.test": {KEYS, "['runs'] a number as key"},
     "save_figure.claims": NONE_OF_THEM,
     "save_figure.runs": {KEYS, "no entries"},
     "select_own.values": UNUSED,
@@ -610,6 +609,7 @@ def is_right(function, name, kind, value):
 EXEMPT = {
     *(fp.ApproachFit, fp.Settings, fp.TrainingRun, verdicts.Reference),
     *(publish.main, publish.collect_texts, publish.update_readmes),
+    *(publish.format_agreement_table, publish.format_steadiness_table),
     players.check_run,
     # They take what `make_say` returns.
     *(publish.format_figures_table, publish.format_claims_table, publish.format_speed_table),
