@@ -239,11 +239,13 @@ def make_papermill_line(experiment: Experiment, device: str) -> str:
 
 def _make_folder(parent: Path) -> Path:
     """Make the first of a row of numbered folders that is not there yet."""
+    # What stands in its place, be it a link that leads nowhere, is an error of its own.
+    parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         folder = parent / f"{NOTEBOOK}_{number}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             number += 1
         else:
