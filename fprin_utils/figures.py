@@ -24,7 +24,16 @@ import torch
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from fprin_utils.checks import check_device, check_number, check_plain, check_whole
+from fprin_utils.checks import (
+    check_choice,
+    check_device,
+    check_kind,
+    check_list,
+    check_mapping,
+    check_number,
+    check_plain,
+    check_whole,
+)
 from fprin_utils.claims import Claim, Identity
 from fprin_utils.recording import TrainingRun
 from fprin_utils.storage import write_all_whole
@@ -255,19 +264,21 @@ def configure(
     Raises:
         ValueError: If a name is unknown, a setting stays open, or a common one is out of range.
     """
-    known = [entry.notebook for entry in FIGURES]
-    if notebook not in known:
-        raise ValueError(f"notebook {notebook!r} is not one of {', '.join(known)}")
-    profile = profile or os.environ.get("FPRIN_PROFILE") or DEFAULT_PROFILE
-    if profile not in PROFILES:
-        raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
+    check_choice("notebook", notebook, [entry.notebook for entry in FIGURES])
+    if profile is None:
+        profile = os.environ.get("FPRIN_PROFILE") or DEFAULT_PROFILE
+    check_choice("profile", profile, PROFILES)
+    check_mapping("profiles", profiles, "names to settings", least=0)
     if profile not in profiles:
-        raise ValueError(f"profile {profile!r} has no settings; there are {', '.join(profiles)}")
-    defaults = profiles[profile]
+        known = ", ".join(map(str, profiles))
+        raise ValueError(f"profile {profile!r} has no settings in profiles; there are {known}")
+    defaults = check_mapping(
+        f"profiles[{profile!r}]", profiles[profile], "names to values", least=0
+    )
     values = {"seed": seed, "num_seeds": num_seeds, "device": device} | values
     settled = {n: defaults.get(n) if value is None else value for n, value in values.items()}
     for name in sorted(set(defaults) - set(values)):
-        raise ValueError(f"profile {profile!r} sets {name!r}, which is no parameter")
+        raise ValueError(f"profile {profile!r} in profiles sets {name!r}, which is no parameter")
     for name, value in settled.items():
         if value is None:
             raise ValueError(f"{name} is None, and profile {profile!r} does not set it")
@@ -281,8 +292,7 @@ def configure(
             "threshold", settled["threshold"], "between 0 and 1", lambda share: 0 < share < 1
         )
     check_device(settled["device"])
-    if not isinstance(output_dir, (str, Path)):
-        raise ValueError(f"output_dir is {output_dir!r}; it must be the name of a folder")
+    check_kind("output_dir", output_dir, (str, Path), "the name of a folder")
     return Settings(notebook, profile, Path(output_dir), settled)
 
 
@@ -309,8 +319,14 @@ def save_figure(
     Raises:
         OSError: If a file cannot be written; those of an earlier figure are as they were.
     """
+    check_kind("figure", figure, Figure, "a Figure of matplotlib")
+    check_kind("settings", settings, Settings, "what configure returns")
+    claims = check_list("claims", claims, (Claim, Identity), "Claims and Identities", least=0)
+    runs = {} if runs is None else check_mapping("runs", runs, "names to runs", least=0)
+    for name, run in runs.items():
+        check_kind(f"runs[{name!r}]", run, TrainingRun, "a TrainingRun")
     wall_started, cpu_started = settings.started
-    trainings = {str(name): describe_training(run) for name, run in (runs or {}).items()}
+    trainings = {str(name): describe_training(run) for name, run in runs.items()}
     record = {
         "notebook": settings.notebook,
         "profile": settings.profile,
@@ -397,6 +413,8 @@ def show_figure(figure: Figure, settings: Settings) -> DisplayedFigure:
     Returns:
         What a notebook shows when it is the last value of a cell.
     """
+    check_kind("figure", figure, Figure, "a Figure of matplotlib")
+    check_kind("settings", settings, Settings, "what configure returns")
     plt.close(figure)  # A notebook would show it a second time, without the text.
     entry = next(entry for entry in FIGURES if entry.notebook == settings.notebook)
     drawn = io.BytesIO()

@@ -19,6 +19,7 @@ from fprin_utils.agreement import (
     list_tallies,
     pool,
 )
+from fprin_utils.checks import check_choice, check_kind, check_mapping, check_texts
 from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
@@ -49,12 +50,14 @@ def read_address() -> str:
 
 def make_binder_link(notebook: str) -> str:
     """Return the address at which Binder opens a notebook in JupyterLab."""
+    check_texts(notebook=notebook)
     slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?labpath=notebooks%2F{notebook}.ipynb"
 
 
 def make_app_link(notebook: str) -> str:
     """Return the address at which Binder opens a notebook by Voila, as a page without code."""
+    check_texts(notebook=notebook)
     slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
     page = f"voila%2Frender%2Fnotebooks%2F{notebook}.ipynb"
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath={page}"
@@ -69,7 +72,7 @@ def make_say(readme: str) -> Say:
     Returns:
         A function that raises ValueError for a text without a translation.
     """
-    path = READMES[readme]
+    path = READMES[check_choice("readme", readme, READMES)]
     if path is None:
         return str
     words = json.loads(path.read_text(encoding="utf-8"))
@@ -276,6 +279,7 @@ def find_table(text: str, name: str) -> re.Match[str]:
     Raises:
         ValueError: If the text has no place for that table, or more than one.
     """
+    check_texts(text=text, name=name)
     pattern = rf"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)"
     places = list(re.finditer(pattern, text, re.DOTALL))
     if len(places) != 1:
@@ -293,9 +297,13 @@ def fill_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
     Raises:
         ValueError: If the text has no place for one of them, or more than one.
     """
-    for name, format_table in tables.items():
+    check_texts(text=text)
+    for name, format_table in check_mapping("tables", tables, "names to functions").items():
+        check_kind(f"tables[{name!r}]", format_table, Callable, "a function")
         place = find_table(text, name)
-        text = text[: place.start()] + format_table() + text[place.end() :]
+        table = format_table()
+        check_texts(**{f"tables[{name!r}]()": table})
+        text = text[: place.start()] + table + text[place.end() :]
     return text
 
 
@@ -319,9 +327,10 @@ def set_address(address: str) -> None:
     Raises:
         ValueError: If the address is not of that form.
     """
+    check_texts(address=address)
     match = ADDRESS_PATTERN.fullmatch(address)
     if not match:
-        raise ValueError(f"{address!r} is not of the form https://github.com/OWNER/NAME")
+        raise ValueError(f"address {address!r} is not of the form https://github.com/OWNER/NAME")
     old = ADDRESS_PATTERN.fullmatch(read_address())[1]
     pages = [ROOT / name for name in (*READMES, "CITATION.cff")]
     # pyproject.toml tells the old address, so it comes last: a broken run can be repeated.

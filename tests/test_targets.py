@@ -18,6 +18,16 @@ def test_sinusoids_are_the_sum_that_the_docstring_states():
     np.testing.assert_allclose(values, 2 * np.sin(grid) + 0.5 * np.sin(4 * grid + 1), atol=1e-15)
 
 
+def test_a_frequency_above_nyquist_is_refused_and_one_below_is_not():
+    grid = fp.make_grid(61, start=-10, stop=10, endpoint=True)  # Nyquist frequency 3 pi
+    for frequencies in ([30.0], [1.0, -9.5]):
+        with pytest.raises(ValueError, match=r"frequencies are .* at most 9\.425, its Nyquist"):
+            fp.make_sinusoids(grid, frequencies)
+    np.testing.assert_array_equal(fp.make_sinusoids(grid, [9.4]), np.sin(9.4 * grid))
+    periodic = fp.make_grid(64)
+    np.testing.assert_allclose(fp.make_sinusoids(periodic, [32], None, [np.pi / 2])[:2], [1, -1])
+
+
 def test_discretise_rounds_to_multiples_and_zero_changes_nothing():
     values = np.array([-2.9, -0.4, 0.9, 1.1, 3.2])
     np.testing.assert_array_equal(fp.discretise(values, 2.0), [-2.0, 0.0, 0.0, 2.0, 4.0])
@@ -73,12 +83,18 @@ def test_shuffling_keeps_the_grey_values():
         (lambda: fp.make_grid(1), "num_points is 1; it must be a whole number of at least 2"),
         (lambda: fp.make_grid(4, start=1.0, stop=1.0), r"interval \[1.0, 1.0\] is empty"),
         (lambda: fp.make_sinusoids(np.array([]), [1]), r"grid has shape \(0,\)"),
-        (lambda: fp.make_sinusoids(np.zeros(3), []), "at least one angular frequency"),
-        (lambda: fp.make_sinusoids(np.zeros(3), [1, 2], [1]), "1 amplitudes for 2 frequencies"),
-        (lambda: fp.make_sinusoids(np.zeros(3), [1], None, [1, 2]), "2 phases for 1 frequencies"),
+        (lambda: fp.make_sinusoids(np.zeros(3), []), "frequencies has shape .* not empty"),
+        (
+            lambda: fp.make_sinusoids(np.zeros(3), [1, 2], [1]),
+            r"amplitudes has shape \(1,\); .* P = 2 as in frequencies",
+        ),
+        (
+            lambda: fp.make_sinusoids(np.zeros(3), [1], None, [1, 2]),
+            r"phases has shape \(2,\); it must be \(P,\), with P = 1",
+        ),
         (lambda: fp.discretise(np.zeros(3), -1.0), "step_height is -1.0"),
         (lambda: fp.make_random(3, std=-1.0, seed=0), "std is -1.0"),
-        (lambda: fp.load_image("nobody"), "image 'nobody' is neither a file nor one of camera"),
+        (lambda: fp.load_image("nobody"), "source 'nobody' is neither a file nor one of camera"),
         (lambda: fp.load_image(size=1), "size is 1"),
         (lambda: fp.load_image(size=2.5), "size is 2.5"),
     ],
