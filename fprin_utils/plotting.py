@@ -163,27 +163,30 @@ def plot_over_steps(
     *,
     ylabel: str,
     level: float | None = None,
+    log: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot measured curves over log steps, the median over the seeds with their range.
+    """Plot measured curves over the steps, the median over the seeds with their range.
 
     Args:
-        steps: Recorded steps, shape (R,); step 0 is left out, as the axis is logarithmic.
+        steps: Recorded steps, shape (R,); step 0 is left out on a logarithmic axis.
         values: For example relative errors, shape (R, S, P).
         labels: One for each of the P curves.
         ylabel: Name of the values, with unit.
         level: Height of a horizontal line, such as a threshold.
+        log: Whether the axis of the steps is logarithmic.
         ax: Axes to draw on; new ones if left out.
 
     Returns:
         The axes.
     """
     ax = ax or plt.subplots()[1]
+    shown = steps > 0 if log else steps >= 0
     for index, label in enumerate(labels):
-        _plot_median(ax, steps[steps > 0], values[steps > 0, :, index], label)
+        _plot_median(ax, steps[shown], values[shown, :, index], label)
     if level is not None:
         ax.axhline(level, color="0.4", linewidth=0.8, linestyle=":")
-    ax.set(xscale="log", xlabel="step", ylabel=ylabel)
+    ax.set(xscale="log" if log else "linear", xlabel="step", ylabel=ylabel)
     ax.legend()
     return ax
 
