@@ -95,18 +95,22 @@ FIGURES = (
     FigureEntry(
         "03_spectral_norm_stability",
         "Fig. 3",
-        "In a wide network the order stands although the weights' spectral norms do not grow",
-        ("C9",),
-        "Norms of the wide network stay at 1 while its four peaks converge in order; "
-        "norms of the small network grow",
+        "In a large network four peaks converge in order although the spectral norms hardly change",
+        ("C9a", "C9b"),
+        "A target with a fit, its spectrum with four peaks as black dots, and for a large and a "
+        "small network the norms of the layers over training and a heat map of the four errors: "
+        "the large network's norms stay at 1, the small one's grow, and in both the peaks turn "
+        "red from low to high",
     ),
     FigureEntry(
         "04_high_frequency_oscillation",
         "Fig. 4",
         "Where high frequencies dominate, the low ones converge while oscillating",
-        ("C13a", "C13b", "C14a", "C14b"),
-        "Where high frequencies dominate, the deviation of the lowest peak swings through "
-        "zero; where low ones do, it comes to rest",
+        ("C13a", "C13b", "C14a", "C14b", "C14c", "C14d"),
+        "Deviations of three peaks of one network over training, for two targets in which high "
+        "frequencies dominate, with Adam and with momentum: the lowest overshoots and comes back "
+        "while the higher ones converge; where low frequencies dominate, the higher amplitudes "
+        "stay small until the lowest has converged; the numbers of oscillations seed by seed",
     ),
     FigureEntry(
         "05_large_initialization_failure",

@@ -198,16 +198,18 @@ def plot_over_steps(
     *,
     ylabel: str,
     level: float | None = None,
+    log: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot measured curves over log steps, the median over the seeds with their range.
+    """Plot measured curves over the steps, the median over the seeds with their range.
 
     Args:
-        steps: Recorded steps, shape (R,); step 0 is left out, as the axis is logarithmic.
+        steps: Recorded steps, shape (R,); step 0 is left out on a logarithmic axis.
         values: For example relative errors, shape (R, S, P).
         labels: One for each of the P curves.
         ylabel: Name of the values, with unit.
         level: Height of a horizontal line, such as a threshold.
+        log: Whether the axis of the steps is logarithmic.
         ax: Axes to draw on; new ones if left out.
 
     Returns:
@@ -218,13 +220,14 @@ def plot_over_steps(
     labels = check_list("labels", labels, (Real, str), wanted, length=values.shape[2])
     check_texts(ylabel=ylabel)
     level = None if level is None else check_number("level", level)
-    steps, values = _drop_step_0(steps, values)
+    if log:
+        steps, values = _drop_step_0(steps, values)
     ax = _take_axes(ax)
     for index, label in enumerate(labels):
         _plot_median(ax, steps, values[..., index], label)
     if level is not None:
         ax.axhline(level, color="0.4", linewidth=0.8, linestyle=":")
-    ax.set(xscale="log", xlabel="step", ylabel=ylabel)
+    ax.set(xscale="log" if log else "linear", xlabel="step", ylabel=ylabel)
     ax.legend()
     return ax
 

@@ -82,6 +82,12 @@ def test_curves_are_the_medians_without_step_0():
         np.testing.assert_array_equal(line.get_ydata(), median + STEPS[1:])
 
 
+def test_on_a_linear_axis_step_0_is_shown():
+    ax = fp.plot_over_steps(STEPS, np.ones((4, 1, 1)), ["a"], ylabel="error", log=False)
+    assert ax.get_xscale() == "linear"
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), STEPS)
+
+
 def test_values_against_a_setting_are_medians_with_a_dot_a_seed():
     measured = np.array([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]])
     ax = fp.plot_against([0.1, 1.0], {"test": measured}, xlabel="std", ylabel="error")
