@@ -99,9 +99,10 @@ FIGURES = (
         "05_large_initialization_failure",
         "text",
         "Large initial weights end the order and spoil generalisation",
-        ("C4", "C7a", "C7b", "C15a", "C15b"),
-        "A smooth and a wild fit through the same samples, their spectra, and test error "
-        "and order against the spread of the initial weights",
+        ("C4a", "C4b", "C7a", "C7b", "C15a", "C15b"),
+        "A smooth and a wild fit through the same samples; the highest frequency learnt, which "
+        "follows that of the data from small initial weights and not from large ones; spectra; "
+        "test error and order against the spread of the initial weights",
     ),
     FigureEntry(
         "06_polynomial_versus_network",
