@@ -125,8 +125,9 @@ FIGURES = (
         "text",
         "On random data the order from low to high frequency is weaker, or gone",
         ("C6a", "C6b", "C6c"),
-        "A random and a smooth target, heat maps in which both turn red from low to high, "
-        "less sharply for the random one, and the order of convergence seed by seed",
+        "A random and a smooth target, heat maps in which both turn red from low to high, less "
+        "sharply for the random one, and the order of convergence seed by seed, by three criteria "
+        "of which one reverses the comparison",
     ),
     FigureEntry(
         "09_gradient_theory",
