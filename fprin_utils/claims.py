@@ -330,6 +330,20 @@ def describe_tally(tally: Tally) -> str:
     return f"{text}; {missing} not reached" if missing else text
 
 
+def describe_outcomes(outcomes: Sequence[bool], reached: Sequence[bool] | None = None) -> str:
+    """Return how outcomes would be judged, for the effect of a claim with another criterion.
+
+    Args:
+        outcomes: Whether the test held by that criterion, for each seed, shape (S,).
+        reached: As for `Claim`.
+
+    Returns:
+        Count and verdict, as in "12 of 14; 2 not reached: supported".
+    """
+    tally = Claim("", "", outcomes, reached=reached).tally
+    return f"{describe_tally(tally)}: {VERDICTS[tally.verdict]}"
+
+
 def to_plain(value: Any) -> Any:
     """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
     if isinstance(value, Mapping):

@@ -116,9 +116,10 @@ FIGURES = (
         "05_large_initialization_failure",
         "text",
         "Large initial weights end the order and spoil generalisation",
-        ("C4", "C7a", "C7b", "C15a", "C15b"),
-        "A smooth and a wild fit through the same samples, their spectra, and test error "
-        "and order against the spread of the initial weights",
+        ("C4a", "C4b", "C7a", "C7b", "C15a", "C15b"),
+        "A smooth and a wild fit through the same samples; the highest frequency learnt, which "
+        "follows that of the data from small initial weights and not from large ones; spectra; "
+        "test error and order against the spread of the initial weights",
     ),
     FigureEntry(
         "06_polynomial_versus_network",
@@ -142,8 +143,9 @@ FIGURES = (
         "text",
         "On random data the order from low to high frequency is weaker, or gone",
         ("C6a", "C6b", "C6c"),
-        "A random and a smooth target, heat maps in which both turn red from low to high, "
-        "less sharply for the random one, and the order of convergence seed by seed",
+        "A random and a smooth target, heat maps in which both turn red from low to high, less "
+        "sharply for the random one, and the order of convergence seed by seed, by three criteria "
+        "of which one reverses the comparison",
     ),
     FigureEntry(
         "09_gradient_theory",

@@ -27,6 +27,7 @@ from fprin_utils.checks import (
     check_whole,
     tell,
 )
+from fprin_utils.spectra import find_first_step_below
 
 # Of red, green and blue (ITU-R BT.709).
 PERCEIVED_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
@@ -137,17 +138,19 @@ def plot_error_heatmap(
     bins: Sequence[int],
     *,
     threshold: float,
+    marks: Sequence[float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Plot relative errors as a heat map over log steps: red is small, blue is large.
 
-    The first step at which an error is below the threshold is marked in its row.
+    A step is marked in each row: the first at which the error is below the threshold, or another.
 
     Args:
         steps: Recorded steps, shape (R,); step 0 is left out, as the axis is logarithmic.
         errors: Relative errors, shape (R, P).
         bins: Frequency index of each column of `errors`, length P.
         threshold: The error that counts as converged.
+        marks: Steps to mark instead, such as convergence steps, length P; infinity for none.
         ax: Axes to draw on; new ones if left out.
 
     Returns:
@@ -162,10 +165,10 @@ def plot_error_heatmap(
     rows = np.arange(len(bins))
     edges = make_edges(steps), make_edges(rows)
     mesh = ax.pcolormesh(*edges, errors.T, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
-    for row in rows:
-        below = np.flatnonzero(errors[:, row] < threshold)
-        if below.size:
-            ax.plot(steps[below[0]], row, "k|", markersize=14, markeredgewidth=1.6)
+    marks = find_first_step_below(steps, errors, threshold) if marks is None else marks
+    for row, step in zip(rows, marks, strict=True):
+        if np.isfinite(step):
+            ax.plot(step, row, "k|", markersize=min(14, 110 / len(rows)), markeredgewidth=1.6)
     ax.set(xscale="log", xlabel="step", ylabel="frequency index k")
     ax.set_yticks(rows, [str(k) for k in bins])
     ax.figure.colorbar(mesh, ax=ax, label=r"relative error $\Delta_F(k)$", extend="max")

@@ -260,7 +260,12 @@ def find_first_step_below(steps: np.ndarray, errors: np.ndarray, threshold: floa
 
 
 def find_convergence_step(
-    steps: np.ndarray, errors: np.ndarray, threshold: float, *, num_records: int = 10
+    steps: np.ndarray,
+    errors: np.ndarray,
+    threshold: float,
+    *,
+    num_records: int = 10,
+    stopped: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the first recorded step from which an error stays below a threshold.
 
@@ -269,21 +274,33 @@ def find_convergence_step(
         errors: Errors, shape (R, ...); one that is not a number is not below any threshold.
         threshold: Positive bound.
         num_records: How many records in a row must be below it; a stretch that is still below at
-            the last record counts only if it is that long.
+            the last record counts only if it is that long, or if its network has stopped.
+        stopped: Whether a network had stopped by the last record, as at a loss tolerance, shape
+            (S,) for errors of shape (R, S, ...). It stays as it is for good, so its last record
+            counts as often as needed; otherwise it would matter how long other networks go on.
 
     Returns:
         Steps, shape (...); infinity where it never happens.
 
     Raises:
-        ValueError: If the numbers of steps and of errors differ, or `num_records` does not fit.
+        ValueError: If the numbers of steps, of errors and of networks differ, or `num_records` is
+            not 1 or more.
     """
     steps, errors = as_records(steps, "(R, ...)", errors=errors, is_finite=False)
     threshold = check_number("threshold", threshold, "a positive number", lambda bound: bound > 0)
-    num_records = check_whole("num_records", num_records)
-    if not 1 <= num_records <= len(steps):
-        raise ValueError(f"num_records is {num_records}; it must be from 1 to {len(steps)}")
-    below = np.lib.stride_tricks.sliding_window_view(errors < threshold, num_records, axis=0)
-    stays = below.all(axis=-1)
+    num_records = check_whole("num_records", num_records, least=1)
+    below = errors < threshold
+    later = np.zeros((num_records - 1, *below.shape[1:]), dtype=bool)
+    if stopped is not None:
+        stopped = np.asarray(stopped)
+        if stopped.dtype != bool or stopped.ndim != 1 or stopped.shape != errors.shape[1:2]:
+            raise ValueError(
+                f"stopped has shape {stopped.shape} and type {stopped.dtype}; it must be a boolean "
+                f"for each network of errors, which has shape {errors.shape}"
+            )
+        later[:, stopped] = below[-1, stopped]
+    padded = np.concatenate([below, later])
+    stays = np.lib.stride_tricks.sliding_window_view(padded, num_records, axis=0).all(axis=-1)
     return np.where(stays.any(axis=0), steps[stays.argmax(axis=0)], np.inf)
 
 

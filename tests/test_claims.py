@@ -126,3 +126,10 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_outcomes_of_another_criterion_are_described_with_their_verdict():
+    held, reached = np.arange(8) < 7, np.arange(8) > 0
+    assert fp.describe_outcomes(held) == "7 of 8: open"
+    assert fp.describe_outcomes(held, reached) == "6 of 7; 1 not reached: open"
+    assert fp.describe_outcomes(held, ~reached).endswith("7 not reached: not reached")

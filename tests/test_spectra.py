@@ -83,6 +83,16 @@ def test_convergence_steps_of_a_touch_a_stay_and_a_never():
     np.testing.assert_array_equal(fp.find_first_step_below(steps, errors, 0.2), [10, 40, np.inf])
     stays = fp.find_convergence_step(steps, errors, 0.2, num_records=3)
     np.testing.assert_array_equal(stays, [30, np.inf, np.inf])
+    too_short = fp.find_convergence_step(steps, errors, 0.2, num_records=7)
+    np.testing.assert_array_equal(too_short, [np.inf, np.inf, np.inf])
+
+
+def test_a_network_that_has_stopped_stays_below_for_good():
+    steps = np.array([0, 10, 20])
+    errors = np.array([[1, 1, 0.1], [1, 0.1, 0.1], [1, 0.1, 1], [1, 1, 0.1]]).T[..., None]
+    stopped = np.array([True, True, True, False])
+    found = fp.find_convergence_step(steps, errors, 0.2, stopped=stopped)
+    np.testing.assert_array_equal(found[:, 0], [20, 10, np.inf, np.inf])
 
 
 STEPS = np.array([0, 200, 400, 600, 800, 1000])
@@ -228,7 +238,11 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
             lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1),
             r"errors has shape \(3,\); .* R = 2 as in steps",
         ),
-        (lambda: fp.find_convergence_step([0, 1], np.ones(2), 0.1, num_records=3), "from 1 to 2"),
+        (lambda: fp.find_convergence_step([0], np.ones(1), 0.1, num_records=0), "at least 1"),
+        (
+            lambda: fp.find_convergence_step([0], np.ones((1, 2)), 0.1, stopped=np.array([True])),
+            r"stopped has shape \(1,\)",
+        ),
         (lambda: fp.take_at_steps([0, 2], np.ones((2, 1)), np.array([1.0])), "recorded"),
         (lambda: fp.compute_radial_bands(np.ones((3, 4)), [0, 1]), r"images has shape \(3, 4\)"),
         (lambda: fp.compute_radial_bands(np.ones((4, 4)), [50, 60]), "ring without frequencies"),
