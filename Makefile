@@ -17,7 +17,8 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
-	env -u FPRIN_PROFILE $(RUN) -m pytest --nbval-lax -o filterwarnings=default notebooks
+	env -u FPRIN_PROFILE FPRIN_CHECK=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto \
+	  --dist loadscope --nbval-lax -o filterwarnings=default notebooks
 
 # The notebooks and the package as pages to read in a browser, without a network.
 site: $(VENV)/.ready
@@ -29,10 +30,10 @@ benchmark: $(VENV)/.ready
 	$(RUN) -m pip install --quiet --constraint requirements.lock --editable '.[benchmark]'
 	$(RUN) -m benchmarks $(ARGUMENTS)
 
-# For maintainers: run the notebooks, store their outputs in them, bring the READMEs into step.
+# For maintainers: run the notebooks with several first seeds, store their outputs in them and their
+# verdicts in the reference, bring the READMEs into step.
 notebooks: $(VENV)/.ready
-	$(RUN) -m fprin_utils.regenerate --write-notebooks
-	$(RUN) -m fprin_utils.publish
+	$(RUN) -m fprin_utils.record $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS))
 
 readme: $(VENV)/.ready
 	$(RUN) -m fprin_utils.publish

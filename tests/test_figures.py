@@ -114,7 +114,7 @@ def test_settings_can_be_copied():
 
 
 def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
-    claim = fp.Claim("C1", "a test", [True] * 4, control=fp.Claim("C1", "control", [False] * 4))
+    claim = fp.Claim("C1", "a test", [True] * 6, control=fp.Claim("C1", "control", [False] * 6))
     settings = configure(output_dir=tmp_path / "new")
     until = time.process_time() + 0.2
     while time.process_time() < until:
