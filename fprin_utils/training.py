@@ -137,7 +137,9 @@ def train(
         )
     check_flag("progress", progress)
     check_kind("on_progress", on_progress, (Callable, NoneType), "a function")
-    check_kind("checkpoint", checkpoint, (str, Path, NoneType), "a path; no file can be written there")
+    check_kind(
+        "checkpoint", checkpoint, (str, Path, NoneType), "a path; no file can be written there"
+    )
     check_number("checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0)
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
