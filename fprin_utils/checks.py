@@ -261,6 +261,20 @@ def as_arrays(shapes: str, **arrays: Any) -> list[np.ndarray]:
     return [as_array(name, values, shape, known=known) for (name, values), shape in each]
 
 
+def as_flags(name: str, values: Any) -> np.ndarray:
+    """Return a row of one or more booleans, shape (S,), or raise a ValueError that names it."""
+    try:
+        flags = np.asarray(values)
+    except (TypeError, ValueError):
+        flags = np.array(values, dtype=object)
+    if flags.ndim != 1 or flags.size == 0 or flags.dtype != bool:
+        raise ValueError(
+            f"{name} has shape {flags.shape} and type {flags.dtype}; it must hold a boolean for "
+            "each of one or more seeds"
+        )
+    return flags
+
+
 def as_records(
     steps: Any, shape: str, *, is_finite: bool = True, **values: Any
 ) -> tuple[np.ndarray, np.ndarray]:

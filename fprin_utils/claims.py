@@ -12,6 +12,7 @@ import scipy.stats
 
 from fprin_utils.checks import (
     as_array,
+    as_flags,
     check_kind,
     check_mapping,
     check_number,
@@ -211,10 +212,10 @@ class Claim:
     def __post_init__(self) -> None:
         _check_words(self)
         check_texts(remedy=self.remedy)
-        held = _as_outcomes(self.id, "outcomes", self.outcomes)
+        held = as_flags(f"claim {self.id}: outcomes", self.outcomes)
         reached = np.ones_like(held)
         if self.reached is not None:
-            reached = _as_outcomes(self.id, "reached", self.reached)
+            reached = as_flags(f"claim {self.id}: reached", self.reached)
         if held.shape != reached.shape:
             raise ValueError(f"claim {self.id} has {held.size} outcomes and {reached.size} reached")
         object.__setattr__(self, "outcomes", held & reached)
@@ -308,19 +309,6 @@ def _check_words(claim: Claim | Identity) -> None:
     check_mapping("effect", claim.effect, "names to sizes", least=0)
     check_plain("effect", to_plain(claim.effect))
     check_kind("control", claim.control, (Claim, Identity, type(None)), "a Claim or an Identity")
-
-
-def _as_outcomes(claim: str, name: str, values: Sequence[bool]) -> np.ndarray:
-    try:
-        outcomes = np.asarray(values)
-    except (TypeError, ValueError):
-        outcomes = np.array(values, dtype=object)
-    if outcomes.ndim != 1 or outcomes.size == 0 or outcomes.dtype != bool:
-        raise ValueError(
-            f"claim {claim}: {name} has shape {outcomes.shape} and type {outcomes.dtype}; it must "
-            "hold a boolean for each of one or more seeds"
-        )
-    return outcomes
 
 
 def describe_tally(tally: Tally) -> str:

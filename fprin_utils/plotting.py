@@ -161,11 +161,14 @@ def plot_error_heatmap(
     bins = check_list("bins", bins, (Real, str), wanted, length=errors.shape[1])
     threshold = check_number("threshold", threshold, "a positive number", lambda most: most > 0)
     steps, errors = _drop_step_0(steps, errors)
+    if marks is None:
+        marks = find_first_step_below(steps, errors, threshold)
+    known = {"P": (len(bins), "bins")}
+    marks = as_array("marks", marks, "(P,)", is_finite=False, known=known)
     ax = _take_axes(ax)
     rows = np.arange(len(bins))
     edges = make_edges(steps), make_edges(rows)
     mesh = ax.pcolormesh(*edges, errors.T, cmap="RdBu", vmin=0, vmax=1, rasterized=True)
-    marks = find_first_step_below(steps, errors, threshold) if marks is None else marks
     for row, step in zip(rows, marks, strict=True):
         if np.isfinite(step):
             ax.plot(step, row, "k|", markersize=min(14, 110 / len(rows)), markeredgewidth=1.6)
@@ -223,7 +226,7 @@ def plot_over_steps(
     labels = check_list("labels", labels, (Real, str), wanted, length=values.shape[2])
     check_texts(ylabel=ylabel)
     level = None if level is None else check_number("level", level)
-    if log:
+    if check_flag("log", log):
         steps, values = _drop_step_0(steps, values)
     ax = _take_axes(ax)
     for index, label in enumerate(labels):

@@ -11,6 +11,7 @@ import scipy.signal
 from fprin_utils.checks import (
     as_array,
     as_arrays,
+    as_flags,
     as_records,
     check_broadcast,
     check_flag,
@@ -288,16 +289,14 @@ def find_convergence_step(
     """
     steps, errors = as_records(steps, "(R, ...)", errors=errors, is_finite=False)
     threshold = check_number("threshold", threshold, "a positive number", lambda bound: bound > 0)
-    num_records = check_whole("num_records", num_records, least=1)
+    # With more than there are, only networks that have stopped count.
+    num_records = min(check_whole("num_records", num_records, least=1), len(steps) + 1)
     below = errors < threshold
     later = np.zeros((num_records - 1, *below.shape[1:]), dtype=bool)
     if stopped is not None:
-        stopped = np.asarray(stopped)
-        if stopped.dtype != bool or stopped.ndim != 1 or stopped.shape != errors.shape[1:2]:
-            raise ValueError(
-                f"stopped has shape {stopped.shape} and type {stopped.dtype}; it must be a boolean "
-                f"for each network of errors, which has shape {errors.shape}"
-            )
+        stopped = as_flags("stopped", stopped)
+        if stopped.shape != errors.shape[1:2]:
+            raise ValueError(f"stopped has shape {stopped.shape} for errors of {errors.shape}")
         later[:, stopped] = below[-1, stopped]
     padded = np.concatenate([below, later])
     stays = np.lib.stride_tricks.sliding_window_view(padded, num_records, axis=0).all(axis=-1)

@@ -137,7 +137,9 @@ def train(
         )
     check_flag("progress", progress)
     check_kind("on_progress", on_progress, (Callable, NoneType), "a function")
-    check_kind("checkpoint", checkpoint, (str, Path, NoneType), "the name of a file")
+    check_kind(
+        "checkpoint", checkpoint, (str, Path, NoneType), "a path; no file can be written there"
+    )
     check_number("checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0)
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
@@ -328,6 +330,8 @@ def _describe_targets(targets: np.ndarray) -> dict[str, Any]:
     """
     amplitudes = np.abs(np.fft.rfft(targets[0, :, 0], norm="forward"))[1:]
     highest = np.sort(np.argsort(amplitudes)[::-1][:5])
+    # Where there are fewer, the rest is rounding.
+    highest = highest[amplitudes[highest] > 1e-4 * amplitudes.max(initial=0)]
     return {
         "shape": list(targets.shape),
         "range": [float(targets.min()), float(targets.max())],

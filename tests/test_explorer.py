@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import itertools
 import json
 import shlex
 import subprocess
@@ -180,11 +181,18 @@ def test_a_save_is_not_disturbed_by_the_slider(explorer, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["file", "link", "file/below", "link/below"])
-def test_a_save_that_fails_is_told(explorer, tmp_path, place):
+def test_a_save_that_fails_is_told(explorer, tmp_path, place, monkeypatch):
+    tries, mkdir = itertools.count(), Path.mkdir
+
+    def make_folder(self, *arguments, **settings):
+        assert next(tries) < 100, "it tries for ever"
+        mkdir(self, *arguments, **settings)
+
+    monkeypatch.setattr(Path, "mkdir", make_folder)
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     explorer.settings = dataclasses.replace(explorer.settings, output_dir=tmp_path / place)
-    asyncio.run(asyncio.wait_for(explorer.save(), timeout=20))
+    asyncio.run(explorer.save())
     assert "Not saved: " in explorer.saved.value
     assert str(tmp_path) in explorer.saved.value
     assert not explorer.save_button.disabled

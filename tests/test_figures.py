@@ -1,17 +1,33 @@
+import base64
 import copy
+import hashlib
+import html
 import json
 import pickle
+import platform
+import re
+import subprocess
+import sys
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbconvert
+import nbformat
 import numpy as np
+import papermill
 import pytest
+import torch
 
 import fprin_utils as fp
+from fprin_utils import figures
 
 mpl.use("agg")
+GRID = fp.make_grid(24)
+TARGET = fp.make_sinusoids(GRID, [1, 4])
 NOTEBOOK = "01_one_dimensional_peaks"
 PROFILES = {name: {"num_seeds": 4, "num_steps": 10} for name in fp.PROFILES}
 
@@ -113,19 +129,28 @@ def test_settings_can_be_copied():
         assert again.num_steps == 10
 
 
+def train(target=TARGET, **network):
+    networks = fp.Ensemble([4], seeds=[0, 1], **network)
+    return fp.train(networks, GRID, target, num_steps=2, learning_rate=1e-2, progress=False)
+
+
+def read_record(picture):
+    return json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
+
+
 def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
     claim = fp.Claim("C1", "a test", [True] * 6, control=fp.Claim("C1", "control", [False] * 6))
     settings = configure(output_dir=tmp_path / "new")
     until = time.process_time() + 0.2
     while time.process_time() < until:
         pass
-    picture = fp.save_figure(figure, settings, [claim])
+    picture = fp.save_figure(figure, settings, [claim], {"narrow": train()})
     assert sorted(path.name for path in picture.parent.iterdir()) == [
         f"{NOTEBOOK}.json",
         f"{NOTEBOOK}.pdf",
         f"{NOTEBOOK}.png",
     ]
-    record = json.loads(picture.with_suffix(".json").read_text())
+    record = read_record(picture)
     assert record["notebook"] == NOTEBOOK
     assert record["parameters"] == {"seed": 3, "num_seeds": 4, "num_steps": 10, "device": "cpu"}
     assert {"python", "torch", "numpy"} <= set(record["versions"])
@@ -134,6 +159,150 @@ def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
     assert 0.2 <= record["cpu_seconds"] < 10
     assert record["claims"][0]["verdict"] == "holds"
     assert record["claims"][0]["control"]["verdict"] == "fails"
+    assert list(record["trainings"]) == ["narrow"]
+    assert record["code"] == figures.read_commit() | {"digest": None}
+    assert record["processor"].endswith(torch.backends.cpu.get_cpu_capability())
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.*)$", info.read_text() if info.is_file() else "", re.M)
+    named = models[:1] or [platform.processor() or platform.machine()]
+    assert record["processor"].startswith(named[0])
+
+
+def test_the_record_tells_networks_and_targets_as_they_were_trained(figure, tmp_path):
+    runs = {"sinusoids": train(), "square": train(np.sign(np.sin(GRID + 0.1)), activation="relu")}
+    record = read_record(fp.save_figure(figure, configure(output_dir=tmp_path), [], runs))
+    sinusoids, square = record["trainings"]["sinusoids"], record["trainings"]["square"]
+    assert "network: tanh 1-4-1 torch.float32" in sinusoids
+    assert "network: relu 1-4-1 torch.float32" in square
+    for text, peaks in ((sinusoids, [1, 4]), (square, [1, 3, 5, 7, 9])):
+        assert f"'frequency indices of the highest amplitudes of the first': {peaks}" in text
+    assert "learning_rate: 0.01" in square
+    assert "seeds: [0, 1]" in square
+
+
+class TestCommit:
+    @pytest.fixture
+    def root(self, tmp_path, monkeypatch):
+        (tmp_path / "fprin_utils").mkdir()
+        (tmp_path / "fprin_utils" / "figures.py").write_text("a = 1\n")
+        monkeypatch.setattr(figures, "__file__", str(tmp_path / "fprin_utils" / "figures.py"))
+        for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+        return tmp_path
+
+    def commit(self, root):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "a"]):
+            subprocess.run(["git", *command], cwd=root, check=True)
+        told = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True
+        )
+        return told.stdout.strip()
+
+    def test_is_that_of_the_checkout(self, root):
+        commit = self.commit(root)
+        assert re.fullmatch("[0-9a-f]{40}", commit)
+        assert figures.read_commit() == {"commit": commit, "differs_from_commit": False}
+
+    @pytest.mark.parametrize(
+        ("name", "differs"),
+        [("fprin_utils/figures.py", True), ("notebooks/new.ipynb", True), ("README.md", False)],
+    )
+    def test_tells_whether_the_code_differs(self, root, name, differs):
+        commit = self.commit(root)
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("a = 2\n")
+        assert figures.read_commit() == {"commit": commit, "differs_from_commit": differs}
+
+    def test_is_unknown_without_a_checkout_or_without_git(self, root, monkeypatch):
+        unknown = {"commit": None, "differs_from_commit": None}
+        assert figures.read_commit() == unknown
+        self.commit(root)
+        monkeypatch.setenv("PATH", str(root))
+        assert figures.read_commit() == unknown
+
+
+def digest(*cells):
+    code = "\n\n".join(cells).encode()
+    return f"sha256:{hashlib.sha256(code).hexdigest()}"
+
+
+def test_the_digest_of_the_code_is_that_of_its_cells(monkeypatch):
+    def compute(*cells):
+        shell = SimpleNamespace(user_ns={"In": ["", *cells]})
+        monkeypatch.setattr(figures, "get_ipython", lambda: shell)
+        return figures.digest_code()
+
+    assert compute("a = 1\n", "b = 2") == digest("a = 1", "b = 2")
+    injected = "# Parameters\nseed = 3\n"
+    assert compute("a = 1", injected, "b = 2", "") == digest("a = 1", "b = 2")
+    assert compute("a = 1", "b = 3") != digest("a = 1", "b = 2")
+    monkeypatch.undo()
+    assert figures.digest_code() is None
+
+
+def test_the_digest_can_be_computed_from_the_file_of_a_notebook(tmp_path):
+    """With parameters of papermill, which are recorded by themselves."""
+    cells = [
+        nbformat.v4.new_markdown_cell("A title"),
+        nbformat.v4.new_code_cell("seed = 0  # a seed\n", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("from fprin_utils.figures import digest_code\n\n"),
+        nbformat.v4.new_code_cell("print(seed, digest_code())"),
+        nbformat.v4.new_code_cell("seed = 5"),
+    ]
+    spec = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    book = nbformat.v4.new_notebook(cells=cells, metadata=spec)
+    nbformat.write(book, tmp_path / "a.ipynb")
+    paths = (str(tmp_path / "a.ipynb"), str(tmp_path / "b.ipynb"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = papermill.execute_notebook(*paths, {"seed": 7}, progress_bar=False)
+    said = [output.text for cell in made.cells for output in cell.get("outputs", [])]
+    read = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells
+    code = [cell.source.strip() for cell in read if cell.cell_type == "code"]
+    assert said == [f"7 {digest(*code[:3])}\n"]
+
+
+def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure):
+    shown = fp.show_figure(figure, configure())
+    bundle = shown._repr_mimebundle_()
+    alt = next(entry.alt for entry in fp.FIGURES if entry.notebook == NOTEBOOK)
+    assert bundle["text/plain"] == alt
+    png = base64.b64decode(bundle["image/png"])
+    assert png.startswith(b"\x89PNG")
+    assert bundle["image/png"] in bundle["text/html"]
+    output = nbformat.v4.new_output("execute_result", bundle, execution_count=1)
+    cell = nbformat.v4.new_code_cell("fp.show_figure()", outputs=[output])
+    page, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    (picture,) = re.findall(r"<img[^>]*>", page)
+    assert f'alt="{alt}"' in html.unescape(picture)
+    assert page.count(bundle["image/png"]) == 1
+
+
+WINDOWS = """
+import sys
+import psutil  # which needs them itself where they are
+for name in ("resource", "fcntl", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import importlib, pkgutil
+import fprin_utils
+for module in pkgutil.iter_modules(fprin_utils.__path__):
+    importlib.import_module(f"fprin_utils.{module.name}")
+from fprin_utils import figures
+class Process:
+    def memory_info(self):
+        return type("Info", (), {"peak_wset": 345 * 2**20 + 7, "rss": 1})
+psutil.Process = Process
+print(figures.resource, figures.measure_peak_memory())
+"""
+
+
+def test_the_package_does_without_what_windows_lacks():
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "None 345\n"), done.stderr
 
 
 def test_the_same_figure_gives_the_same_bytes(figure, tmp_path):
