@@ -71,7 +71,7 @@ CONTROL_VERDICTS = {
     "not reached": "not reached",
 }
 # Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
-SIGNIFICANCE = 1e-3
+SIGNIFICANCE = 2e-4
 
 
 def compute_share_interval(
