@@ -1,8 +1,9 @@
 """How steady the verdicts are: `python -m benchmarks.steadiness` runs all notebooks in other ways.
 
 Other kernels of PyTorch, NumPy and MKL stand for other processors, other numbers of threads for
-other machines; the reference itself holds runs with other first seeds. What each run says of each
-claim goes to benchmarks/steadiness.json, from which figures/README.md is filled.
+other machines; the reference itself, made with one thread, holds runs with other first seeds. What
+each run says of each claim goes to benchmarks/steadiness.json, from which figures/README.md is
+filled.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ WITHOUT_VECTORS = {
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "kernels without vector instructions": WITHOUT_VECTORS,
     "MKL as on AVX2": {"MKL_CBWR": "AVX2"},
-    "1 thread": {"OMP_NUM_THREADS": "1"},
     "2 threads": {"OMP_NUM_THREADS": "2"},
     "3 threads": {"OMP_NUM_THREADS": "3"},
 }

@@ -12,6 +12,7 @@ from fprin_utils.claims import (
     Tally,
     compute_kendall_tau,
     compute_share_interval,
+    describe_outcomes,
     is_increasing,
     judge_order,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "compute_transform",
     "configure",
     "describe_claims",
+    "describe_outcomes",
     "discretise",
     "estimate_steps_needed",
     "explore_image",

@@ -10,6 +10,17 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from fprin_utils.checks import (
+    as_array,
+    check_kind,
+    check_mapping,
+    check_number,
+    check_plain,
+    check_texts,
+    check_whole,
+    tell,
+)
+
 # The article's sentences in our translation; a letter after the number marks one part of the test.
 SENTENCES = {
     "C1": "A network fits its target from low to high frequency: the higher the frequency of a "
@@ -60,9 +71,6 @@ CONTROL_VERDICTS = {
 }
 # Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
 SIGNIFICANCE = 1e-3
-# How often the comparison must notice that a share of 0.9 or more has fallen to one half.
-POWER = 0.8
-FEWEST_SEEDS, MOST_SEEDS = 8, 64
 
 
 def compute_share_interval(
@@ -81,12 +89,15 @@ def compute_share_interval(
     Raises:
         ValueError: If the numbers do not fit together.
     """
-    if not 0 <= successes <= trials:
+    successes, trials = check_whole("successes", successes), check_whole("trials", trials)
+    if successes > trials:
         raise ValueError(f"{successes} successes of {trials} trials are not possible")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; it must be between 0 and 1")
-    if trials == 0:
-        return 0.0, 1.0
+    confidence = check_number("confidence", confidence, "between 0 and 1", lambda c: 0 < c < 1)
+    return _find_interval(successes, trials, confidence) if trials else (0.0, 1.0)
+
+
+@cache
+def _find_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
     interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
 
@@ -106,7 +117,9 @@ class Tally:
     seeds: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.successes <= self.trials <= self.seeds or self.seeds < 1:
+        for name in ("successes", "trials", "seeds"):
+            object.__setattr__(self, name, check_whole(name, getattr(self, name)))
+        if not self.successes <= self.trials <= self.seeds or self.seeds < 1:
             raise ValueError(
                 f"{self.successes} successes of {self.trials} trials of {self.seeds} seeds are not "
                 "possible"
@@ -153,60 +166,22 @@ class Tally:
         They do not where a verdict is turned into its opposite, or where Fisher's exact test
         tells apart the shares that held, or the shares that were reached.
         """
-        if {self.verdict, reference.verdict} == {"holds", "fails"}:
-            return False
-        return not (
-            _differ(self.successes, self.trials, reference.successes, reference.trials)
-            or _differ(self.trials, self.seeds, reference.trials, reference.seeds)
-        )
+        return _agree(self, reference)
 
 
 @cache
+def _agree(today: Tally, reference: Tally) -> bool:
+    if {today.verdict, reference.verdict} == {"holds", "fails"}:
+        return False
+    return not (
+        _differ(today.successes, today.trials, reference.successes, reference.trials)
+        or _differ(today.trials, today.seeds, reference.trials, reference.seeds)
+    )
+
+
 def _differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
     table = [[successes, trials - successes], [others, other_trials - others]]
     return bool(scipy.stats.fisher_exact(table).pvalue < SIGNIFICANCE)
-
-
-@cache
-def count_seeds_needed(reference: Tally) -> int:
-    """Return how many seeds a check needs.
-
-    So many that a share that was 0.9 or more and has fallen to one half (or was 0.1 or less and
-    has risen to it) disagrees with the reference in four of five runs.
-
-    Args:
-        reference: The stored outcomes.
-
-    Returns:
-        Number of seeds, from `FEWEST_SEEDS`, which do where the share lies between, to
-        `MOST_SEEDS`.
-    """
-    share = reference.successes / reference.trials if reference.trials else 0.5
-    if 0.1 < share < 0.9:
-        return FEWEST_SEEDS
-    for seeds in range(FEWEST_SEEDS, MOST_SEEDS):
-        trials = seeds * reference.trials // reference.seeds
-        if compute_power(reference, Tally(trials // 2, trials, seeds)) >= POWER:
-            return seeds
-    return MOST_SEEDS
-
-
-def compute_power(reference: Tally, today: Tally, share: float = 0.5) -> float:
-    """Return how probable it is that outcomes with another share disagree with a reference.
-
-    Args:
-        reference: The stored outcomes.
-        today: Numbers of trials and seeds; its successes do not matter.
-        share: The share with which the trials hold.
-
-    Returns:
-        Probability, from the binomial distribution.
-    """
-    successes = np.arange(today.trials + 1)
-    disagrees = [
-        not Tally(int(held), today.trials, today.seeds).agrees_with(reference) for held in successes
-    ]
-    return float(scipy.stats.binom.pmf(successes, today.trials, share) @ disagrees)
 
 
 @dataclass(frozen=True)
@@ -234,6 +209,8 @@ class Claim:
     remedy: str = ""
 
     def __post_init__(self) -> None:
+        _check_words(self)
+        check_texts(remedy=self.remedy)
         held = _as_outcomes(self.id, "outcomes", self.outcomes)
         reached = np.ones_like(held)
         if self.reached is not None:
@@ -297,6 +274,13 @@ class Identity:
     effect: Mapping[str, Any] = field(default_factory=dict)
     control: Claim | Identity | None = None
 
+    def __post_init__(self) -> None:
+        _check_words(self)
+        # Where the formulas have nothing in common the error may be infinite.
+        error = 0 if isinstance(self.error, float) and self.error == np.inf else self.error
+        check_number("error", error, "a number of 0 or more", lambda error: error >= 0)
+        check_number("tolerance", self.tolerance, "a number of 0 or more", lambda most: most >= 0)
+
     @property
     def verdict(self) -> str:
         """`holds` if the error is at most the tolerance, else `fails`."""
@@ -319,8 +303,18 @@ class Identity:
         return f"error {self.error:.2g}, at most {self.tolerance:g}", "an identity"
 
 
+def _check_words(claim: Claim | Identity) -> None:
+    check_texts(id=claim.id, statement=claim.statement)
+    check_mapping("effect", claim.effect, "names to sizes", least=0)
+    check_plain("effect", to_plain(claim.effect))
+    check_kind("control", claim.control, (Claim, Identity, type(None)), "a Claim or an Identity")
+
+
 def _as_outcomes(claim: str, name: str, values: Sequence[bool]) -> np.ndarray:
-    outcomes = np.asarray(values)
+    try:
+        outcomes = np.asarray(values)
+    except (TypeError, ValueError):
+        outcomes = np.array(values, dtype=object)
     if outcomes.ndim != 1 or outcomes.size == 0 or outcomes.dtype != bool:
         raise ValueError(
             f"claim {claim}: {name} has shape {outcomes.shape} and type {outcomes.dtype}; it must "
@@ -336,11 +330,27 @@ def describe_tally(tally: Tally) -> str:
     return f"{text}; {missing} not reached" if missing else text
 
 
+def describe_outcomes(outcomes: Sequence[bool], reached: Sequence[bool] | None = None) -> str:
+    """Return how outcomes would be judged, for the effect of a claim with another criterion.
+
+    Args:
+        outcomes: Whether the test held by that criterion, for each seed, shape (S,).
+        reached: As for `Claim`.
+
+    Returns:
+        Count and verdict, as in "12 of 14; 2 not reached: supported".
+    """
+    tally = Claim("", "", outcomes, reached=reached).tally
+    return f"{describe_tally(tally)}: {VERDICTS[tally.verdict]}"
+
+
 def to_plain(value: Any) -> Any:
     """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
     if isinstance(value, Mapping):
         return {key: to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
         return [to_plain(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.4g}") if np.isfinite(value) else None
@@ -383,8 +393,10 @@ def judge_order(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: If there are fewer than two columns to compare.
     """
+    steps = _as_rows(steps, "steps")
+    if (steps < 0).any():
+        raise ValueError(f"steps is {tell(steps)}; they must be 0 or more")
     held = is_increasing(steps)
-    steps = _as_rows(steps)
     latest_before = np.maximum.accumulate(steps, axis=1)[:, :-1]
     is_broken = (np.isfinite(steps[:, 1:]) & (steps[:, 1:] <= latest_before)).any(axis=1)
     return held, held | is_broken
@@ -412,8 +424,10 @@ def compute_kendall_tau(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num(taus)
 
 
-def _as_rows(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise ValueError(f"values have shape {values.shape}; an order needs (S, K), K at least 2")
+def _as_rows(values: np.ndarray, name: str = "values") -> np.ndarray:
+    values = as_array(name, values, "(S, K)", is_finite=False)
+    if values.shape[1] < 2:
+        raise ValueError(f"{name} has shape {values.shape}; an order needs (S, K), K at least 2")
+    if np.isnan(values).any():
+        raise ValueError(f"{name} holds what is no number; a step that never came is infinite")
     return values

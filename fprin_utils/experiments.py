@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fprin_utils.checks import check_number
+from fprin_utils.checks import check_choice, check_number, tell
 from fprin_utils.figures import Settings
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
 from fprin_utils.optimizers import OPTIMIZERS
@@ -82,10 +82,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in tuple(allowed):
-                raise ValueError(
-                    f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
-                )
+            check_choice(name, getattr(self, name), allowed)
         widths = _check_length("widths", self.widths, LIMITS["num_layers"][1])
         checked = {"widths": tuple(_check_limits("widths", width) for width in widths)}
         for name in (LIMITS.keys() - {"widths"}) & {field.name for field in fields(self)}:
@@ -189,14 +186,14 @@ class Experiment:
 
 def _check_length(name: str, values: Any, most: int) -> list | tuple:
     if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= most:
-        raise ValueError(f"{name} is {values!r}; it must list 1 to {most} entries")
+        raise ValueError(f"{name} is {tell(values)}; it must list 1 to {most} entries")
     return values
 
 
 def _check_sinusoids(target: Any, num_points: int) -> tuple[tuple[int, float], ...]:
     for pair in _check_length("target", target, MOST_SINUSOIDS):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise ValueError(f"target lists {pair!r}; it must be a frequency and an amplitude")
+            raise ValueError(f"target lists {tell(pair)}; it must be a frequency and an amplitude")
     sinusoids = tuple(
         (_check_limits("frequency", frequency), _check_limits("amplitude", amplitude))
         for frequency, amplitude in target

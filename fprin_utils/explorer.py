@@ -19,6 +19,7 @@ import ipywidgets
 import yaml
 from tqdm import tqdm
 
+from fprin_utils.checks import check_kind
 from fprin_utils.experiments import (
     LIMITS,
     MOST_SINUSOIDS,
@@ -31,7 +32,7 @@ from fprin_utils.figures import Settings, save_figure
 from fprin_utils.moving import MovingPicture
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS
 from fprin_utils.optimizers import OPTIMIZERS
-from fprin_utils.players import Player, make_label
+from fprin_utils.players import Player, check_run, make_label
 from fprin_utils.recording import TrainingRun
 from fprin_utils.views import describe_order
 
@@ -64,6 +65,9 @@ class Explorer:
             settings: Settings of the notebook: those of experiments to come are like them but for
                 what the controls say, and their figures are saved below the same folder.
         """
+        check_kind("experiment", experiment, Experiment, "an Experiment")
+        check_kind("settings", settings, Settings, "what configure returns")
+        check_run("run", run, experiment.view)
         self.settings = settings
         self.player = Player()
         self.controls = _Controls(experiment)
@@ -235,11 +239,13 @@ def make_papermill_line(experiment: Experiment, device: str) -> str:
 
 def _make_folder(parent: Path) -> Path:
     """Make the first of a row of numbered folders that is not there yet."""
+    # What stands in its place, be it a link that leads nowhere, is an error of its own.
+    parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         folder = parent / f"{NOTEBOOK}_{number}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             number += 1
         else:

@@ -24,11 +24,20 @@ import torch
 from IPython import get_ipython
 from matplotlib.figure import Figure
 
-from fprin_utils.checks import check_device, check_number, check_plain, check_whole
+from fprin_utils.checks import (
+    check_choice,
+    check_device,
+    check_kind,
+    check_list,
+    check_mapping,
+    check_number,
+    check_plain,
+    check_whole,
+)
 from fprin_utils.claims import Claim, Identity
 from fprin_utils.recording import TrainingRun
 from fprin_utils.storage import write_all_whole
-from fprin_utils.verdicts import CHECKING, Reference, count_check_seeds, find_reference
+from fprin_utils.verdicts import CHECKING, Reference, find_reference, read_check_seeds
 
 try:
     import resource
@@ -65,51 +74,61 @@ FIGURES = (
         "01_one_dimensional_peaks",
         "Fig. 1",
         "The peaks of a one-dimensional target converge from low to high frequency",
-        ("C1a",),
-        "Samples of a target with the networks' fits at two moments, the target's "
-        "spectrum with two peaks, and a heat map in which the low peak turns red long "
-        "before the high one",
+        ("C1a", "C1d"),
+        "Samples of a target as dots with the networks' fits at three moments; the target's "
+        "spectrum with its peaks marked; a heat map with a row for each peak, in which the lowest "
+        "turns from blue to red first and the highest last; below, the step at which each peak "
+        "converges, seed by seed: in layers from low to high frequency for small initial weights, "
+        "mixed up for large ones",
     ),
     FigureEntry(
         "02_image_memorization",
         "Fig. 2",
         "A network memorises an image from outline to detail",
-        ("C2",),
-        "Eight grey pictures: blurred blobs sharpen into the cameraman; below, error "
-        "curves of three frequency rings, in order for the image, out of order for the "
-        "control",
+        ("C2a", "C2b"),
+        "A row of grey pictures: blurred blobs sharpen into the cameraman with face, camera and "
+        "tripod, beside the target; below, in four panels, error curves of rings of spatial "
+        "frequency, which fall one after the other for pictures from small and from large initial "
+        "weights, slowly but in order for shuffled pixels from small ones, and all at once for "
+        "shuffled pixels from large ones",
     ),
     FigureEntry(
         "03_spectral_norm_stability",
         "Fig. 3",
-        "In a wide network the order stands although the weights' spectral norms do not grow",
-        ("C9",),
-        "Norms of the wide network stay at 1 while its four peaks converge in order; "
-        "norms of the small network grow",
+        "In a large network four peaks converge in order although the spectral norms hardly change",
+        ("C9a", "C9b"),
+        "A target with a fit, its spectrum with four peaks as black dots, and for a large and a "
+        "small network the norms of the layers over training and a heat map of the four errors: "
+        "the large network's norms stay at 1, the small one's grow, and in both the peaks turn "
+        "red from low to high",
     ),
     FigureEntry(
         "04_high_frequency_oscillation",
         "Fig. 4",
         "Where high frequencies dominate, the low ones converge while oscillating",
-        ("C13a", "C13b", "C14a", "C14b"),
-        "Where high frequencies dominate, the deviation of the lowest peak swings through "
-        "zero; where low ones do, it comes to rest",
+        ("C13a", "C13b", "C14a", "C14b", "C14c", "C14d"),
+        "Deviations of three peaks of one network over training, for two targets in which high "
+        "frequencies dominate, with Adam and with momentum: the lowest overshoots and comes back "
+        "while the higher ones converge; where low frequencies dominate, the higher amplitudes "
+        "stay small until the lowest has converged; the numbers of oscillations seed by seed",
     ),
     FigureEntry(
         "05_large_initialization_failure",
         "text",
         "Large initial weights end the order and spoil generalisation",
-        ("C4", "C7a", "C7b", "C15a", "C15b"),
-        "A smooth and a wild fit through the same samples, their spectra, and test error "
-        "and order against the spread of the initial weights",
+        ("C4a", "C4b", "C7a", "C7b", "C15a", "C15b"),
+        "A smooth and a wild fit through the same samples; the highest frequency learnt, which "
+        "follows that of the data from small initial weights and not from large ones; spectra; "
+        "test error and order against the spread of the initial weights",
     ),
     FigureEntry(
         "06_polynomial_versus_network",
         "text",
-        "Through few samples a polynomial oscillates where networks of many sizes stay flat",
+        "Through few samples polynomials usually oscillate where networks of many sizes stay flat",
         ("C3a", "C3b", "C3c", "C3d"),
-        "A polynomial that shoots out between the samples beside a flat network; how far "
-        "polynomials stray by degree; maps of how far networks of all sizes stray",
+        "A polynomial that oscillates between the samples beside a flat network; the maximum error "
+        "of polynomials by degree; maps of the maximum error of networks of all sizes; on single "
+        "sinusoids the polynomial is better at first, the network later",
     ),
     FigureEntry(
         "07_early_stopping",
@@ -124,35 +143,38 @@ FIGURES = (
         "text",
         "On random data the order from low to high frequency is weaker, or gone",
         ("C6a", "C6b", "C6c"),
-        "A random and a smooth target, heat maps in which both turn red from low to high, "
-        "less sharply for the random one, and the order of convergence seed by seed",
+        "A random and a smooth target, heat maps in which both turn red from low to high, less "
+        "sharply for the random one, and the order of convergence seed by seed, by three criteria "
+        "of which one reverses the comparison",
     ),
     FigureEntry(
         "09_gradient_theory",
         "text",
         "Closed-form gradients: an exponential factor puts low frequencies first, up to a border",
-        ("C10a", "C10b", "C10c", "C11a", "C12", "C15c"),
+        ("C10a", "C10b", "C10c", "C11a", "C15c", "C12a", "C12b"),
         "Gradients that fall exponentially with frequency, a map of which frequency has "
-        "the larger gradient with the predicted border, and Theorem 1 as a curve that "
-        "rises to 1 for small balls",
+        "the larger gradient with the predicted border, Theorem 1 as curves that rise to 1 for "
+        "small balls, and trained networks whose high frequencies are still small when the "
+        "lowest has converged",
     ),
     FigureEntry(
         "10_spectral_bias_of_small_networks",
         "text",
-        "Of ten sinusoids, ReLU networks learn the lowest first; the norms of small networks grow",
+        "Of several sinusoids, ReLU networks learn the lowest first; the norms of small networks "
+        "grow",
         ("C1b", "C1c", "C8a", "C8b"),
-        "Heat maps of ten sinusoids of which the lowest are learnt first, the growth of "
-        "the spectral norms, and the values that a released notebook would print, "
-        "mostly far above the true norms",
+        "Heat maps of sinusoids of which the lowest are learnt first, spectral norms that grow "
+        "in the small network but not in a wide one while the loss falls, and the values that a "
+        "released notebook would print, mostly far above the true norms",
     ),
     FigureEntry(
         "11_amplitude_versus_frequency",
         "text",
         "Which of two frequencies converges first: a map over frequency and amplitude",
         ("C11b", "C11c", "C11d"),
-        "Two maps over frequency and amplitude: red where the low frequency converges "
-        "first, blue where the high one does; the blue corner is gone where both have the "
-        "same yardstick",
+        "Two maps over frequency and amplitude: red where the low frequency converges first, blue "
+        "where the high one does; the blue side is paler where both have the same absolute "
+        "convergence criterion",
     ),
     FigureEntry(
         "12_explorer",
@@ -248,34 +270,35 @@ def configure(
     Raises:
         ValueError: If a name is unknown, a setting stays open, or a common one is out of range.
     """
-    known = [entry.notebook for entry in FIGURES]
-    if notebook not in known:
-        raise ValueError(f"notebook {notebook!r} is not one of {', '.join(known)}")
-    profile = profile or os.environ.get("FPRIN_PROFILE") or DEFAULT_PROFILE
-    if profile not in PROFILES:
-        raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
+    check_choice("notebook", notebook, [entry.notebook for entry in FIGURES])
+    if profile is None:
+        profile = os.environ.get("FPRIN_PROFILE") or DEFAULT_PROFILE
+    check_choice("profile", profile, PROFILES)
+    check_mapping("profiles", profiles, "names to settings", least=0)
     if profile not in profiles:
-        raise ValueError(f"profile {profile!r} has no settings; there are {', '.join(profiles)}")
-    defaults = profiles[profile]
+        known = ", ".join(map(str, profiles))
+        raise ValueError(f"profile {profile!r} has no settings in profiles; there are {known}")
+    defaults = check_mapping(
+        f"profiles[{profile!r}]", profiles[profile], "names to values", least=0
+    )
     values = {"seed": seed, "num_seeds": num_seeds, "device": device} | values
     settled = {n: defaults.get(n) if value is None else value for n, value in values.items()}
     for name in sorted(set(defaults) - set(values)):
-        raise ValueError(f"profile {profile!r} sets {name!r}, which is no parameter")
+        raise ValueError(f"profile {profile!r} in profiles sets {name!r}, which is no parameter")
     for name, value in settled.items():
         if value is None:
             raise ValueError(f"{name} is None, and profile {profile!r} does not set it")
     settled["seed"] = check_whole("seed", settled["seed"])
     settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
     if os.environ.get(CHECKING) and num_seeds is None and profile == DEFAULT_PROFILE:
-        settled["num_seeds"] = count_check_seeds(notebook) or settled["num_seeds"]
+        settled["num_seeds"] = read_check_seeds(notebook) or settled["num_seeds"]
     settled = {name: check_plain(name, value) for name, value in settled.items()}
     if "threshold" in settled:
         settled["threshold"] = check_number(
             "threshold", settled["threshold"], "between 0 and 1", lambda share: 0 < share < 1
         )
     check_device(settled["device"])
-    if not isinstance(output_dir, (str, Path)):
-        raise ValueError(f"output_dir is {output_dir!r}; it must be the name of a folder")
+    check_kind("output_dir", output_dir, (str, Path), "the name of a folder")
     return Settings(notebook, profile, Path(output_dir), settled)
 
 
@@ -302,8 +325,14 @@ def save_figure(
     Raises:
         OSError: If a file cannot be written; those of an earlier figure are as they were.
     """
+    check_kind("figure", figure, Figure, "a Figure of matplotlib")
+    check_kind("settings", settings, Settings, "what configure returns")
+    claims = check_list("claims", claims, (Claim, Identity), "Claims and Identities", least=0)
+    runs = {} if runs is None else check_mapping("runs", runs, "names to runs", least=0)
+    for name, run in runs.items():
+        check_kind(f"runs[{name!r}]", run, TrainingRun, "a TrainingRun")
     wall_started, cpu_started = settings.started
-    trainings = {str(name): describe_training(run) for name, run in (runs or {}).items()}
+    trainings = {str(name): describe_training(run) for name, run in runs.items()}
     record = {
         "notebook": settings.notebook,
         "profile": settings.profile,
@@ -390,6 +419,8 @@ def show_figure(figure: Figure, settings: Settings) -> DisplayedFigure:
     Returns:
         What a notebook shows when it is the last value of a cell.
     """
+    check_kind("figure", figure, Figure, "a Figure of matplotlib")
+    check_kind("settings", settings, Settings, "what configure returns")
     plt.close(figure)  # A notebook would show it a second time, without the text.
     entry = next(entry for entry in FIGURES if entry.notebook == settings.notebook)
     drawn = io.BytesIO()

@@ -15,6 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fprin_utils.checks import as_records, check_kind
 from fprin_utils.plotting import STYLE, make_edges
 from fprin_utils.recording import TrainingRun
 from fprin_utils.views import View
@@ -47,8 +48,11 @@ class MovingPicture:
         Raises:
             ValueError: If there is no record after step 0.
         """
+        check_kind("view", view, View, "a View")
+        steps, _ = as_records(steps, "(R,)", values=steps)
+        steps = steps.astype(int)
         if steps[-1] == 0:
-            raise ValueError("a picture of a training wants a record after step 0")
+            raise ValueError("a picture of a training wants a record after step 0 among its steps")
         self.view, self.steps = view, steps
         self.errors = np.empty((0, 0, len(view.labels)))
         self._moving: list[Artist] = []

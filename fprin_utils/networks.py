@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
-from fprin_utils.checks import check_device, check_number, check_whole
+from fprin_utils.checks import (
+    MOST_VALUES,
+    check_choice,
+    check_device,
+    check_list,
+    check_number,
+    check_whole,
+    tell,
+)
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "sin": torch.sin}
 INITIALIZATIONS = ("normal", "pytorch", "glorot", "fan_in")
@@ -66,31 +74,29 @@ class Ensemble(torch.nn.Module):
             ValueError: If an argument is outside what is listed above.
         """
         super().__init__()
-        if not isinstance(widths, Sequence) or not widths:
-            raise ValueError(f"widths is {widths!r}; it must list at least one hidden layer")
-        if not isinstance(seeds, Iterable):
-            raise ValueError(f"seeds is {seeds!r}; it must list seeds")
+        widths = check_list("widths", widths, object, "at least one hidden layer")
+        seeds = check_list("seeds", seeds, object, "seeds, at least one")
         self.seeds = [check_whole("a seed", seed) for seed in seeds]
-        if not self.seeds:
-            raise ValueError("seeds is empty; an ensemble needs at least one seed")
         self.activation = activation
         sizes = [
             check_whole("num_inputs", num_inputs, least=1),
             *(check_whole("a width", width, least=1) for width in widths),
             check_whole("num_outputs", num_outputs, least=1),
         ]
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
-        if initialization not in INITIALIZATIONS:
+        num_values = sum(below * above + above for below, above in pairwise(sizes))
+        if num_values * len(self.seeds) > MOST_VALUES:
             raise ValueError(
-                f"initialization {initialization!r} is not one of {', '.join(INITIALIZATIONS)}"
+                f"with {len(self.seeds)} seeds, num_inputs, widths and num_outputs of {sizes} mean "
+                f"{num_values * len(self.seeds):.2g} parameters; there may be {MOST_VALUES:.2g}"
             )
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("initialization", initialization, INITIALIZATIONS)
         init_std, gain = (
-            check_number(name, scale, "a positive number", lambda scale: scale > 0)
+            check_number(name, scale, "a positive number, up to 1e6", lambda s: 0 < s <= 1e6)
             for name, scale in (("init_std", init_std), ("gain", gain))
         )
-        if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype {dtype} is not one of torch.float32, torch.float64")
+        if not isinstance(dtype, torch.dtype) or dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype {tell(dtype)} is not one of torch.float32, torch.float64")
         check_device(device)
         scales = {"normal": f", standard deviation {init_std:g}", "fan_in": f", gain {gain:g}"}
         self.initialization = initialization + scales.get(initialization, "")
@@ -231,7 +237,7 @@ class SingleNetwork:
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         if not trained:
             raise ValueError(
-                f"networks is {module!r}; it must be an Ensemble or a torch.nn.Module with "
+                f"networks is {tell(module)}; it must be an Ensemble or a torch.nn.Module with "
                 "parameters to train"
             )
         self.module = module

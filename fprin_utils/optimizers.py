@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from fprin_utils.checks import check_number
+from fprin_utils.checks import check_choice, check_number
 
 
 class GradientDescent:
@@ -125,8 +125,7 @@ def check_optimizer(name: str, learning_rate: float, momentum: float) -> tuple[f
     Raises:
         ValueError: Unless there is an optimiser of that name and the numbers are in range.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"optimizer {name!r} is not one of {', '.join(OPTIMIZERS)}")
+    check_choice("optimizer", name, OPTIMIZERS)
     return (
         check_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0),
         check_number("momentum", momentum, "from 0 to below 1", lambda share: 0 <= share < 1),

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
+from fprin_utils.checks import check_kind, check_list, check_mapping, check_texts, tell
 from fprin_utils.figures import make_image_tag
 from fprin_utils.moving import MovingPicture
 from fprin_utils.recording import TrainingRun
@@ -111,11 +112,15 @@ def explore_runs(
             that is to be followed.
     """
     shown = {}
-    for key, run in runs.items():
+    names = check_list("names", names, str, "texts")
+    for key, run in check_mapping("runs", runs, "what differs to runs").items():
+        if len(_as_tuple(key)) != len(names):
+            raise ValueError(f"runs has the key {tell(key)} for the names {tell(names)}")
         target, followed = (
-            each[key] if isinstance(each, Mapping) else each for each in (targets, bins)
+            _choose(name, each, key) for name, each in (("targets", targets), ("bins", bins))
         )
         view = view_curve(inputs, target, bins=followed, curves=curves, threshold=threshold)
+        check_run(f"runs[{key!r}]", run, view)
         shown[_as_tuple(key)] = (view, run)
     values = [list(dict.fromkeys(key[place] for key in shown)) for place in range(len(names))]
     if missing := [key for key in product(*values) if key not in shown]:
@@ -156,10 +161,35 @@ def explore_image(
 
     Returns:
         The widget, to be shown as the last value of a cell.
+
+    Raises:
+        ValueError: If the run and the image do not fit, or the image has nothing in a ring.
     """
-    player = Player()
-    player.load(view_image(image, band_edges=band_edges, threshold=threshold), run)
+    view, player = view_image(image, band_edges=band_edges, threshold=threshold), Player()
+    check_run("run", run, view)
+    player.load(view, run)
     return player.widget
+
+
+def _choose(name: str, each: Any, key: Any) -> Any:
+    """Return what belongs to a key, of values by key or of one for all."""
+    if isinstance(each, Mapping) and key not in each:
+        raise ValueError(f"{name} has nothing for the run {tell(key)}")
+    return each[key] if isinstance(each, Mapping) else each
+
+
+def check_run(name: str, run: TrainingRun, view: View) -> None:
+    """Raise a ValueError unless the outputs of a run are at the points of a view."""
+    check_kind(name, run, TrainingRun, "a TrainingRun")
+    if run.outputs.shape[2] != view.targets.size:
+        raise ValueError(
+            f"{name} has outputs at {run.outputs.shape[2]} points; the targets have "
+            f"{view.targets.size}"
+        )
+    if view.curves and np.shape(run.further_outputs.get(view.curves))[2:3] != (
+        view.curve_inputs.shape
+    ):
+        raise ValueError(f"{name} has no outputs at the points of curves[{view.curves!r}]")
 
 
 def _as_tuple(key: Any) -> tuple:
@@ -168,4 +198,5 @@ def _as_tuple(key: Any) -> tuple:
 
 def make_label(name: str) -> dict[str, Any]:
     """Return what gives a control a name."""
+    check_texts(name=name)
     return {"description": name, "style": {"description_width": "112px"}}

@@ -12,19 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import scipy.stats
-
-from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally, compute_power
+from fprin_utils.agreement import (
+    compute_false_alarm,
+    compute_power,
+    is_extreme,
+    list_tallies,
+    pool,
+)
+from fprin_utils.checks import check_choice, check_kind, check_mapping, check_texts
+from fprin_utils.claims import CONTROL_VERDICTS, SENTENCES, VERDICTS, Tally
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
 from fprin_utils.storage import write_whole
 from fprin_utils.verdicts import (
-    count_check_seeds,
     describe_effect,
     format_row,
     read_reference,
     start_table,
-    sum_tallies,
     summarise_verdicts,
 )
 
@@ -46,20 +50,17 @@ def read_address() -> str:
 
 def make_binder_link(notebook: str) -> str:
     """Return the address at which Binder opens a notebook in JupyterLab."""
+    check_texts(notebook=notebook)
     slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?labpath=notebooks%2F{notebook}.ipynb"
 
 
 def make_app_link(notebook: str) -> str:
     """Return the address at which Binder opens a notebook by Voila, as a page without code."""
+    check_texts(notebook=notebook)
     slug = ADDRESS_PATTERN.fullmatch(read_address())[1]
     page = f"voila%2Frender%2Fnotebooks%2F{notebook}.ipynb"
     return f"https://mybinder.org/v2/gh/{slug}/HEAD?urlpath={page}"
-
-
-def pool(test: Mapping[str, Any]) -> Tally:
-    """Return the outcomes of a stored test, or control, over all of its runs."""
-    return sum_tallies([Tally(*counts) for counts in test["runs"].values()])
 
 
 def make_say(readme: str) -> Say:
@@ -71,7 +72,7 @@ def make_say(readme: str) -> Say:
     Returns:
         A function that raises ValueError for a text without a translation.
     """
-    path = READMES[readme]
+    path = READMES[check_choice("readme", readme, READMES)]
     if path is None:
         return str
     words = json.loads(path.read_text(encoding="utf-8"))
@@ -235,53 +236,19 @@ def _format_steadiness(
     )
 
 
-def compute_false_alarm(reference: Tally, seeds: int) -> float:
-    """Return how probable it is that outcomes disagree with a reference of the same shares.
-
-    The shares, of seeds that are reached and of those that hold among them, are drawn from what the
-    reference leaves possible: Beta(hits + 1/2, misses + 1/2). Both comparisons are counted, so that
-    the number is an upper bound.
-
-    Args:
-        reference: The stored outcomes.
-        seeds: Seeds of the outcomes that are compared.
-
-    Returns:
-        Probability.
-    """
-    trials = seeds * reference.trials // reference.seeds
-    held = [Tally(hits, trials, seeds) for hits in range(trials + 1)]
-    share = reference.successes / max(reference.trials, 1)
-    reached = [Tally(round(hits * share), hits, seeds) for hits in range(seeds + 1)]
-    total = 0.0
-    for tallies, hits, of in (
-        (held, reference.successes, reference.trials),
-        (reached, reference.trials, reference.seeds),
-    ):
-        posterior = scipy.stats.betabinom(len(tallies) - 1, hits + 0.5, of - hits + 0.5)
-        probabilities = posterior.pmf(range(len(tallies)))
-        for tally, probability in zip(tallies, probabilities, strict=True):
-            total += 0.0 if tally.agrees_with(reference) else probability
-    return float(total)
-
-
 def format_agreement_table() -> str:
     """Return the table of CONTRIBUTING.md: what the comparison with the reference finds."""
     header = ("Notebook", "Seeds in a check", "Seeds in the reference", "False alarm", "Found")
     rows, alarms = start_table(header), []
     for notebook, entry in read_reference().items():
-        tallies = [
-            pool(part)
-            for test in entry["tests"].values()
-            for part in (test, test.get("control", {}))
-            if "runs" in part
-        ]
+        tallies, seeds = list_tallies(entry), entry["check_seeds"]
         if not tallies:
             continue
-        seeds = count_check_seeds(notebook)
         alarms.append(sum(compute_false_alarm(tally, seeds) for tally in tallies))
-        extreme = [t for t in tallies if t.trials and not 0.1 < t.successes / t.trials < 0.9]
-        found = [compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds)) for t in extreme]
+        found = [
+            compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds))
+            for t in filter(is_extreme, tallies)
+        ]
         most = max(tally.seeds for tally in tallies)
         least = f"{min(found):.2f}" if found else "-"
         rows.append(format_row([notebook, str(seeds), str(most), f"{alarms[-1]:.1e}", least]))
@@ -312,6 +279,7 @@ def find_table(text: str, name: str) -> re.Match[str]:
     Raises:
         ValueError: If the text has no place for that table, or more than one.
     """
+    check_texts(text=text, name=name)
     pattern = rf"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)"
     places = list(re.finditer(pattern, text, re.DOTALL))
     if len(places) != 1:
@@ -329,9 +297,13 @@ def fill_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
     Raises:
         ValueError: If the text has no place for one of them, or more than one.
     """
-    for name, format_table in tables.items():
+    check_texts(text=text)
+    for name, format_table in check_mapping("tables", tables, "names to functions").items():
+        check_kind(f"tables[{name!r}]", format_table, Callable, "a function")
         place = find_table(text, name)
-        text = text[: place.start()] + format_table() + text[place.end() :]
+        table = format_table()
+        check_texts(**{f"tables[{name!r}]()": table})
+        text = text[: place.start()] + table + text[place.end() :]
     return text
 
 
@@ -355,9 +327,10 @@ def set_address(address: str) -> None:
     Raises:
         ValueError: If the address is not of that form.
     """
+    check_texts(address=address)
     match = ADDRESS_PATTERN.fullmatch(address)
     if not match:
-        raise ValueError(f"{address!r} is not of the form https://github.com/OWNER/NAME")
+        raise ValueError(f"address {address!r} is not of the form https://github.com/OWNER/NAME")
     old = ADDRESS_PATTERN.fullmatch(read_address())[1]
     pages = [ROOT / name for name in (*READMES, "CITATION.cff")]
     # pyproject.toml tells the old address, so it comes last: a broken run can be repeated.

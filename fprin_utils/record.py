@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fprin_utils import publish
+from fprin_utils.agreement import count_check_seeds, pool
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import FIGURES_DIR, Result, regenerate, resolve_notebook
 from fprin_utils.storage import write_whole
@@ -76,6 +77,7 @@ def _note(seed: int, results: Sequence[Result]) -> None:
             _add_run(test, seed, claim)
             if "control" in claim:
                 _add_run(test.setdefault("control", {}), seed, claim["control"])
+        entry["check_seeds"] = count_check_seeds(entry)
     _store(stored)
 
 
@@ -86,7 +88,7 @@ def _add_run(test: dict[str, Any], seed: int, claim: Mapping[str, Any]) -> None:
         return
     runs = test.get("runs", {}) | {str(seed): [claim[n] for n in ("successes", "trials", "seeds")]}
     test["runs"] = dict(sorted(runs.items(), key=lambda run: int(run[0])))
-    test["verdict"] = publish.pool(test).verdict
+    test["verdict"] = pool(test).verdict
 
 
 def _store(stored: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fprin_utils.checks import check_whole
+from fprin_utils.checks import MOST_VALUES, check_choice, check_whole
 from fprin_utils.learners import Measurement, Task
 from fprin_utils.networks import Ensemble, SingleNetwork
 
@@ -76,13 +76,11 @@ def make_steps(num_steps: int, num_records: int = 200, *, spacing: str = "log") 
         ValueError: If an argument is outside what is listed above.
     """
     num_steps = check_whole("num_steps", num_steps)
-    num_records = check_whole("num_records", num_records, least=2)
-    if spacing == "log":
+    num_records = check_whole("num_records", num_records, least=2, most=MOST_VALUES)
+    if check_choice("spacing", spacing, ("log", "linear")) == "log":
         steps = np.append(0, np.geomspace(1, max(num_steps, 1), num_records - 1))
-    elif spacing == "linear":
-        steps = np.linspace(0, num_steps, num_records)
     else:
-        raise ValueError(f"spacing {spacing!r} is not one of log, linear")
+        steps = np.linspace(0, num_steps, num_records)
     return np.unique(np.rint(steps).clip(max=num_steps).astype(int))
 
 

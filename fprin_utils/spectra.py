@@ -8,7 +8,18 @@ from itertools import pairwise
 import numpy as np
 import scipy.signal
 
-from fprin_utils.checks import check_number, check_whole
+from fprin_utils.checks import (
+    as_array,
+    as_arrays,
+    as_records,
+    check_broadcast,
+    check_flag,
+    check_increasing,
+    check_list,
+    check_number,
+    check_whole,
+    tell,
+)
 
 # An amplitude below this share of the largest is rounding, not signal.
 ROUNDING = 1e-9
@@ -29,9 +40,7 @@ def compute_spectrum(values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If there are no values.
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(f"values have shape {values.shape}; there must be at least one point")
+    values = as_array("values", values, "(..., N)")
     return np.fft.rfft(values, axis=-1) / values.shape[-1]
 
 
@@ -47,8 +56,11 @@ def taper(values: np.ndarray) -> np.ndarray:
 
     Returns:
         Tapered values, shape (..., N).
+
+    Raises:
+        ValueError: If there are no values.
     """
-    values = np.asarray(values, dtype=float)
+    values = as_array("values", values, "(..., N)")
     window = scipy.signal.windows.hann(values.shape[-1], sym=False)
     return 2 * window * (values - values.mean(axis=-1, keepdims=True))
 
@@ -69,10 +81,10 @@ def compute_nonuniform_spectrum(
     Raises:
         ValueError: If the numbers of points and of values differ.
     """
-    inputs, values = np.asarray(inputs, dtype=float), np.asarray(values, dtype=float)
-    if inputs.ndim != 1 or values.shape[-1:] != inputs.shape or not inputs.size:
-        raise ValueError(f"inputs of shape {inputs.shape} for values of shape {values.shape}")
-    waves = np.exp(-1j * np.outer(inputs, np.asarray(frequencies, dtype=float)))
+    inputs, values, frequencies = as_arrays(
+        "(N,) (..., N) (K,)", inputs=inputs, values=values, frequencies=frequencies
+    )
+    waves = np.exp(-1j * np.outer(inputs, frequencies))
     return values @ waves / inputs.size
 
 
@@ -95,15 +107,13 @@ def make_transform_kernel(points: np.ndarray, frequencies: Sequence[float]) -> n
     Raises:
         ValueError: If an argument is outside what is listed above.
     """
-    points, k = np.asarray(points, dtype=float), np.asarray(frequencies, dtype=float)
-    if points.ndim != 1 or points.size < 2:
-        raise ValueError(f"points have shape {points.shape}; it must be (N,) with N of 2 or more")
-    spacing = (points[-1] - points[0]) / (points.size - 1)
+    points, k = as_arrays("(N,) (K,)", points=points, frequencies=frequencies)
+    spacing = (points[-1] - points[0]) / max(points.size - 1, 1)
     if not spacing > 0 or np.abs(np.diff(points) - spacing).max() > 1e-6 * spacing:
         raise ValueError("points are not equally spaced and increasing")
-    if k.ndim != 1 or not ((k != 0) & (np.abs(k) < np.pi / spacing)).all():
+    if not ((k != 0) & (np.abs(k) < np.pi / spacing)).all():
         raise ValueError(
-            f"frequencies are {frequencies}; they must differ from 0 and stay below "
+            f"frequencies are {tell(frequencies)}; they must differ from 0 and stay below "
             f"{np.pi / spacing:g}"
         )
     waves = spacing * np.exp(-1j * k[:, None] * points)
@@ -128,11 +138,12 @@ def find_peaks(
     Raises:
         ValueError: If there is no peak, or there are fewer than `num_peaks`.
     """
-    amplitudes = np.abs(spectrum)
-    if amplitudes.ndim != 1 or amplitudes.size < 3:
+    amplitudes = np.abs(as_array("spectrum", spectrum, "(K,)", is_complex=True))
+    if amplitudes.size < 3:
         raise ValueError(
             f"spectrum has shape {amplitudes.shape}; it must be (K,) with K of 3 or more"
         )
+    min_share = check_number("min_share", min_share, "from 0 to 1", lambda share: 0 <= share <= 1)
     height = min_share * amplitudes[1:].max()
     # The mean is no frequency; the last bin has no neighbour above it.
     flanked = np.concatenate([[0], amplitudes[1:], [0]])
@@ -141,7 +152,7 @@ def find_peaks(
     if not 0 < wanted <= len(peaks) or not height > 0:
         raise ValueError(
             f"num_peaks is {wanted}, but the spectrum has {len(peaks)} local maxima of at least "
-            f"{min_share:g} of the highest"
+            f"{min_share:g}, min_share, of the highest"
         )
     return np.sort(peaks[np.argsort(amplitudes[peaks])[::-1][:wanted]])
 
@@ -165,7 +176,7 @@ def compute_relative_error(
         ValueError: If a bin is not in the spectrum, or the target has nothing there.
     """
     learnt, target = _take_bins(spectrum, target_spectrum, bins)
-    if not phase:
+    if not check_flag("phase", phase):
         learnt, target = np.abs(learnt), np.abs(target)
     return np.abs(learnt - target) / np.abs(target)
 
@@ -196,11 +207,14 @@ def compute_signed_deviation(
 def _take_bins(
     spectrum: np.ndarray, target_spectrum: np.ndarray, bins: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    spectrum, target_spectrum = np.asarray(spectrum), np.asarray(target_spectrum)
+    known: dict[str, tuple[int, str]] = {}
+    target_spectrum, spectrum = (
+        as_array(name, values, "(..., K)", is_complex=True, known=known)
+        for name, values in (("target_spectrum", target_spectrum), ("spectrum", spectrum))
+    )
+    check_broadcast(spectrum=spectrum, target_spectrum=target_spectrum)
     for row in target_spectrum.reshape(-1, target_spectrum.shape[-1]):
         bins = check_bins(row, bins)
-    if spectrum.shape[-1:] != target_spectrum.shape[-1:]:
-        raise ValueError(f"spectra of shapes {spectrum.shape} and {target_spectrum.shape} differ")
     return spectrum[..., bins], target_spectrum[..., bins]
 
 
@@ -217,9 +231,8 @@ def check_bins(target_spectrum: np.ndarray, bins: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: If a bin is no whole number, not in the spectrum, or empty there.
     """
-    if np.ndim(target_spectrum) != 1:
-        raise ValueError(f"target_spectrum has shape {np.shape(target_spectrum)}; it must be (K,)")
-    amplitudes = np.abs(target_spectrum)
+    amplitudes = np.abs(as_array("target_spectrum", target_spectrum, "(K,)", is_complex=True))
+    bins = check_list("bins", bins, object, "frequency indices, at least one")
     checked = [check_whole("a bin", k) for k in bins]
     for k in checked:
         if k >= amplitudes.size:
@@ -247,31 +260,47 @@ def find_first_step_below(steps: np.ndarray, errors: np.ndarray, threshold: floa
 
 
 def find_convergence_step(
-    steps: np.ndarray, errors: np.ndarray, threshold: float, *, num_records: int = 10
+    steps: np.ndarray,
+    errors: np.ndarray,
+    threshold: float,
+    *,
+    num_records: int = 10,
+    stopped: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the first recorded step from which an error stays below a threshold.
 
     Args:
         steps: Recorded steps, shape (R,).
-        errors: Errors, shape (R, ...).
+        errors: Errors, shape (R, ...); one that is not a number is not below any threshold.
         threshold: Positive bound.
         num_records: How many records in a row must be below it; a stretch that is still below at
-            the last record counts only if it is that long.
+            the last record counts only if it is that long, or if its network has stopped.
+        stopped: Whether a network had stopped by the last record, as at a loss tolerance, shape
+            (S,) for errors of shape (R, S, ...). It stays as it is for good, so its last record
+            counts as often as needed; otherwise it would matter how long other networks go on.
 
     Returns:
         Steps, shape (...); infinity where it never happens.
 
     Raises:
-        ValueError: If the numbers of steps and of errors differ, or `num_records` does not fit.
+        ValueError: If the numbers of steps, of errors and of networks differ, or `num_records` is
+            not 1 or more.
     """
-    steps, errors = np.asarray(steps), np.asarray(errors)
-    if steps.ndim != 1 or errors.shape[:1] != steps.shape:
-        raise ValueError(f"{steps.shape} steps for errors of shape {errors.shape}")
+    steps, errors = as_records(steps, "(R, ...)", errors=errors, is_finite=False)
     threshold = check_number("threshold", threshold, "a positive number", lambda bound: bound > 0)
-    if not 1 <= check_whole("num_records", num_records) <= len(steps):
-        raise ValueError(f"num_records is {num_records}; it must be from 1 to {len(steps)}")
-    below = np.lib.stride_tricks.sliding_window_view(errors < threshold, num_records, axis=0)
-    stays = below.all(axis=-1)
+    num_records = check_whole("num_records", num_records, least=1)
+    below = errors < threshold
+    later = np.zeros((num_records - 1, *below.shape[1:]), dtype=bool)
+    if stopped is not None:
+        stopped = np.asarray(stopped)
+        if stopped.dtype != bool or stopped.ndim != 1 or stopped.shape != errors.shape[1:2]:
+            raise ValueError(
+                f"stopped has shape {stopped.shape} and type {stopped.dtype}; it must be a boolean "
+                f"for each network of errors, which has shape {errors.shape}"
+            )
+        later[:, stopped] = below[-1, stopped]
+    padded = np.concatenate([below, later])
+    stays = np.lib.stride_tricks.sliding_window_view(padded, num_records, axis=0).all(axis=-1)
     return np.where(stays.any(axis=0), steps[stays.argmax(axis=0)], np.inf)
 
 
@@ -293,12 +322,12 @@ def estimate_steps_needed(steps: np.ndarray, errors: np.ndarray, threshold: floa
     Raises:
         ValueError: If the numbers of steps and of errors differ.
     """
-    reached = find_first_step_below(steps, errors, threshold)
-    steps, last = np.asarray(steps, dtype=float), int(steps[-1])
+    steps, errors = as_records(steps, "(R, ...)", errors=errors)
+    reached, last = find_first_step_below(steps, errors, threshold), int(steps[-1])
     if np.isfinite(reached).all():
         return last
     late = steps >= last / 2
-    left = np.asarray(errors)[late][:, ~np.isfinite(reached)].clip(min=1e-300)
+    left = errors[late][:, ~np.isfinite(reached)].clip(min=1e-300)
     rates = np.polyfit(steps[late], np.log(left), 1)[0] if late.sum() > 1 else np.zeros(1)
     with np.errstate(divide="ignore"):
         needed = last + np.log(left[-1] / threshold) / np.maximum(-rates, 0)
@@ -321,15 +350,13 @@ def compute_radial_bands(images: np.ndarray, edges: Sequence[float]) -> np.ndarr
     Raises:
         ValueError: If the images are not square, or a ring is empty.
     """
-    images = np.asarray(images, dtype=float)
-    if images.ndim < 2 or images.shape[-1] != images.shape[-2]:
-        raise ValueError(f"images have shape {images.shape}; they must be square")
+    images, edges = as_arrays("(..., H, H) (B + 1,)", images=images, edges=edges)
     size = images.shape[-1]
     frequencies = np.fft.fftfreq(size, d=1 / size)
     radius = np.hypot(*np.meshgrid(frequencies, frequencies))
     rings = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     if not rings or not all(ring.any() for ring in rings):
-        raise ValueError(f"edges {list(edges)} leave a ring without frequencies, size {size}")
+        raise ValueError(f"edges {tell(edges)} leave a ring without frequencies, size {size}")
     coefficients = np.fft.fft2(images) / size**2
     return np.stack([np.where(ring, coefficients, 0) for ring in rings])
 
@@ -341,7 +368,8 @@ def compute_band_errors(
 
     Args:
         images: What was learnt, shape (..., H, H).
-        target_image: The target, shape (H, H).
+        target_image: The target, shape (H, H), or one for each network, (S, H, H), for images of
+            shape (..., S, H, H).
         edges: Radii as for `compute_radial_bands`, length B + 1.
 
     Returns:
@@ -350,11 +378,14 @@ def compute_band_errors(
     Raises:
         ValueError: If the images are not square, or the target has nothing in a ring.
     """
+    target_image, images = as_arrays(
+        "(..., H, H) (..., H, H)", target_image=target_image, images=images
+    )
     errors = np.linalg.norm(compute_radial_bands(images - target_image, edges), axis=(-2, -1))
     norms = np.linalg.norm(compute_radial_bands(target_image, edges), axis=(-2, -1))
-    if (norms <= ROUNDING * np.linalg.norm(target_image)).any():
-        raise ValueError(f"the target image has an empty ring among the edges {list(edges)}")
-    return np.moveaxis(errors, 0, -1) / norms
+    if (norms <= ROUNDING * np.linalg.norm(target_image, axis=(-2, -1))).any():
+        raise ValueError(f"target_image has an empty ring among the edges {tell(edges)}")
+    return np.moveaxis(errors, 0, -1) / np.moveaxis(norms, 0, -1)
 
 
 def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:
@@ -370,8 +401,9 @@ def compute_energy_above(values: np.ndarray, cut: int) -> np.ndarray:
     Raises:
         ValueError: If the cut is not from 0 to N // 2, or the values are constant.
     """
-    num_points = np.shape(values)[-1]
-    if not 0 <= cut <= num_points // 2:
+    values, cut = as_array("values", values, "(..., N)"), check_whole("cut", cut)
+    num_points = values.shape[-1]
+    if cut > num_points // 2:
         raise ValueError(f"cut is {cut}; it must be from 0 to {num_points // 2}")
     energies = np.abs(compute_spectrum(values)) ** 2
     # A bin stands for k and -k, except the one at half an even number of points.
@@ -404,7 +436,10 @@ def compute_learnt_shares(
         ValueError: If the edges do not increase within the spectrum, or the component is empty in
             a band.
     """
+    values, component = as_arrays("(..., N) (..., N)", values=values, component=component)
+    check_broadcast(values=values, component=component)
     wanted = compute_spectrum(component)
+    edges = check_list("edges", edges, object, "frequency indices")
     edges = [check_whole("an edge", edge) for edge in edges]
     size = wanted.shape[-1]
     if len(edges) < 2 or (np.diff(edges) <= 0).any() or edges[-1] > size:
@@ -436,12 +471,8 @@ def find_excursions(values: np.ndarray, dead_band: float) -> np.ndarray:
     Raises:
         ValueError: If the values are not one-dimensional or the dead band is not positive.
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not dead_band > 0:
-        raise ValueError(
-            f"values of shape {values.shape} with dead band {dead_band}; the values must have one "
-            "dimension and the band must be positive"
-        )
+    values = as_array("values", values, "(R,)")
+    dead_band = check_number("dead_band", dead_band, "a positive number", lambda band: band > 0)
     outside = values[np.abs(values) > dead_band]
     stretches = np.split(outside, np.flatnonzero(np.diff(np.sign(outside))) + 1)
     return np.array([part[np.abs(part).argmax()] for part in stretches if part.size])
@@ -461,9 +492,14 @@ def take_at_steps(steps: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.n
     Raises:
         ValueError: If a step was not recorded.
     """
+    steps, values = as_records(steps, "(R, S, ...)", values=values, is_finite=False)
+    known = {"S": (values.shape[1], "values")}
+    at = as_array("at", at, "(S,)", is_finite=False, known=known)
     finite = np.isfinite(at)
     if not np.isin(at[finite], steps).all():
-        raise ValueError(f"steps {at} are not all among the {len(steps)} recorded ones")
+        raise ValueError(
+            f"at is {tell(at)}; not all of it is among the {len(steps)} recorded steps"
+        )
     taken = np.full(values.shape[1:], np.nan)
     taken[finite] = values[np.searchsorted(steps, at[finite]), np.flatnonzero(finite)]
     return taken
@@ -480,8 +516,14 @@ def compute_relapse(steps: np.ndarray, errors: np.ndarray, since: np.ndarray) ->
 
     Returns:
         Largest rises, shape (S,), 0 or more; infinity where `since` is.
+
+    Raises:
+        ValueError: If the numbers of steps, errors and networks differ.
     """
-    later = np.asarray(steps)[:, None] >= since
+    steps, errors = as_records(steps, "(R, S)", errors=errors)
+    known = {"S": (errors.shape[1], "errors")}
+    since = as_array("since", since, "(S,)", is_finite=False, known=known)
+    later = steps[:, None] >= since
     lowest = np.minimum.accumulate(np.where(later, errors, np.inf), axis=0)
     rises = np.where(later, errors - np.where(later, lowest, 0), 0)
     return np.where(np.isfinite(since), rises.max(axis=0), np.inf)
@@ -504,11 +546,10 @@ def find_flip(positions: np.ndarray, values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the positions do not increase, or their number is not that of the values.
     """
-    positions, values = np.asarray(positions, dtype=float), np.asarray(values, dtype=float)
-    if positions.ndim != 1 or values.shape[-1:] != positions.shape:
-        raise ValueError(f"positions of shape {positions.shape} for values of shape {values.shape}")
-    if not positions.size or not (np.diff(positions) > 0).all():
-        raise ValueError(f"positions {positions} must be one or more and increase strictly")
+    known: dict[str, tuple[int, str]] = {}
+    positions = as_array("positions", positions, "(P,)", known=known)
+    values = as_array("values", values, "(..., P)", is_finite=False, known=known)
+    check_increasing("positions", positions)
     flips = [_find_row_flip(positions, row) for row in values.reshape(-1, positions.size)]
     return np.reshape(flips, values.shape[:-1])
 
@@ -524,4 +565,6 @@ def _find_row_flip(positions: np.ndarray, values: np.ndarray) -> float:
     if last[0] == values.size - 1:
         return np.inf
     (left, right), (above, below) = positions[last[0] :][:2], values[last[0] :][:2]
-    return left + (right - left) * above / (above - below)
+    # An infinite value draws the zero to its neighbour.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return left + (right - left) / (1 - below / above)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import skimage
 
-from fprin_utils.checks import check_whole
+from fprin_utils.checks import (
+    MOST_VALUES,
+    as_array,
+    as_arrays,
+    check_flag,
+    check_kind,
+    check_number,
+    check_seed,
+    check_whole,
+)
 
-SAMPLE_IMAGES = ("camera", "coins", "moon", "page", "brick", "grass", "gravel", "text")
+# Longest side of an image.
+MOST_PIXELS = math.isqrt(MOST_VALUES)
+SAMPLE_IMAGES = (
+    *("camera", "coins", "moon", "astronaut", "cat", "coffee", "rocket", "clock"),
+    *("page", "brick", "grass", "gravel", "text"),
+)
 
 
 def make_grid(
@@ -31,9 +46,11 @@ def make_grid(
         Points, shape (N,), float64.
 
     Raises:
-        ValueError: If there are fewer than 2 points or the interval is empty.
+        ValueError: If there are fewer than 2 points, far too many, or the interval is empty.
     """
-    num_points = check_whole("num_points", num_points, least=2)
+    num_points = check_whole("num_points", num_points, least=2, most=MOST_VALUES)
+    start, stop = check_number("start", start), check_number("stop", stop)
+    endpoint = check_flag("endpoint", endpoint)
     if not start < stop:
         raise ValueError(f"the interval [{start}, {stop}] is empty; start must be below stop")
     return np.linspace(start, stop, num_points, endpoint=endpoint)
@@ -60,18 +77,15 @@ def make_sinusoids(
         ValueError: If the grid is empty, there is no frequency, the lengths differ, or a frequency
             is above the grid's Nyquist frequency, pi over the distance of its points.
     """
-    grid = np.asarray(grid, dtype=float)
-    if grid.ndim != 1 or grid.size == 0:
-        raise ValueError(f"grid has shape {grid.shape}; it must be one-dimensional and not empty")
-    frequencies = np.asarray(frequencies, dtype=float)
-    if frequencies.ndim != 1 or frequencies.size == 0:
-        raise ValueError("frequencies must be a list of at least one angular frequency")
-    amplitudes = np.ones_like(frequencies) if amplitudes is None else np.asarray(amplitudes, float)
-    phases = np.zeros_like(frequencies) if phases is None else np.asarray(phases, float)
-    for name, values in (("amplitudes", amplitudes), ("phases", phases)):
-        if values.shape != frequencies.shape:
-            raise ValueError(f"{values.size} {name} for {frequencies.size} frequencies")
-    nyquist = np.pi / np.abs(np.diff(grid)).min() if grid.size > 1 else np.inf
+    grid, frequencies = as_arrays("(N,) (P,)", grid=grid, frequencies=frequencies)
+    frequencies, amplitudes, phases = as_arrays(
+        "(P,) (P,) (P,)",
+        frequencies=frequencies,
+        amplitudes=np.ones_like(frequencies) if amplitudes is None else amplitudes,
+        phases=np.zeros_like(frequencies) if phases is None else phases,
+    )
+    distances = np.abs(np.diff(grid))
+    nyquist = np.pi / distances[distances > 0].min() if distances.any() else np.inf
     # A grid of whole steps may reach its Nyquist frequency but for rounding.
     if (np.abs(frequencies) > nyquist * (1 + 1e-9)).any():
         raise ValueError(
@@ -96,28 +110,32 @@ def discretise(values: np.ndarray, step_height: float) -> np.ndarray:
     Raises:
         ValueError: If the step height is negative.
     """
-    if step_height < 0:
-        raise ValueError(f"step_height is {step_height}; it must be 0 or more")
-    return step_height * np.round(values / step_height) if step_height else np.array(values)
+    values = as_array("values", values)
+    step_height = check_number("step_height", step_height, "0 or more", lambda height: height >= 0)
+    return step_height * np.round(values / step_height) if step_height else values.copy()
 
 
-def make_random(shape: int | tuple[int, ...], *, std: float = 1.0, seed: int) -> np.ndarray:
+def make_random(
+    shape: int | tuple[int, ...], *, std: float = 1.0, seed: int | Sequence[int]
+) -> np.ndarray:
     """Return independent normal numbers: a random target, or noise to add to one.
 
     Args:
-        shape: Shape of the result.
+        shape: Shape of the result, each length at least 1.
         std: Standard deviation, 0 or more.
-        seed: Seed of the generator.
+        seed: Seed of the generator, one whole number or several.
 
     Returns:
         Values of the given shape, float64.
 
     Raises:
-        ValueError: If the standard deviation is negative.
+        ValueError: If an argument is outside what is listed above, or the result far too large.
     """
-    if std < 0:
-        raise ValueError(f"std is {std}; it must be 0 or more")
-    return np.random.default_rng(seed).normal(0.0, std, shape)
+    lengths = shape if isinstance(shape, (tuple, list)) and shape else (shape,)
+    lengths = [check_whole("shape", length, least=1) for length in lengths]
+    check_whole("the product of shape", math.prod(lengths), most=MOST_VALUES)
+    std = check_number("std", std, "0 or more", lambda std: std >= 0)
+    return np.random.default_rng(check_seed("seed", seed)).normal(0.0, std, lengths)
 
 
 def load_image(source: str | Path = "camera", *, size: int = 64) -> np.ndarray:
@@ -132,16 +150,16 @@ def load_image(source: str | Path = "camera", *, size: int = 64) -> np.ndarray:
         Grey values from 0 (black) to 1 (white), shape (size, size), row 0 on top.
 
     Raises:
-        ValueError: If the name is unknown and no such file exists, or the size is too small.
+        ValueError: If the name is unknown and no such file exists, or the size is out of bounds.
     """
-    size = check_whole("size", size, least=2)
-    if source in SAMPLE_IMAGES:
+    size = check_whole("size", size, least=2, most=MOST_PIXELS)
+    if check_kind("source", source, (str, Path), "a name or a path") in SAMPLE_IMAGES:
         image = getattr(skimage.data, source)()
     elif Path(source).is_file():
         image = skimage.io.imread(source)
     else:
         raise ValueError(
-            f"image {str(source)!r} is neither a file nor one of {', '.join(SAMPLE_IMAGES)}"
+            f"source {str(source)!r} is neither a file nor one of {', '.join(SAMPLE_IMAGES)}"
         )
     if image.ndim == 3:
         image = skimage.color.rgb2gray(image[..., :3])
@@ -160,20 +178,28 @@ def make_image_coordinates(size: int) -> np.ndarray:
 
     Returns:
         (horizontal, vertical) coordinates in [-pi, pi), a periodic grid, shape (size * size, 2).
+
+    Raises:
+        ValueError: If the size is out of bounds.
     """
-    axis = make_grid(size)
+    axis = make_grid(check_whole("size", size, least=2, most=MOST_PIXELS))
     vertical, horizontal = np.meshgrid(axis, axis, indexing="ij")
     return np.stack([horizontal.ravel(), vertical.ravel()], axis=1)
 
 
-def shuffle_pixels(image: np.ndarray, *, seed: int) -> np.ndarray:
+def shuffle_pixels(image: np.ndarray, *, seed: int | Sequence[int]) -> np.ndarray:
     """Return an image with the same grey values in random places: a nearly white spectrum.
 
     Args:
         image: Grey values, shape (H, W).
-        seed: Seed of the permutation.
+        seed: Seed of the permutation, one whole number or several.
 
     Returns:
         Shuffled image, shape (H, W).
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
     """
-    return np.random.default_rng(seed).permutation(image.ravel()).reshape(image.shape)
+    image = as_array("image", image, "(H, W)")
+    generator = np.random.default_rng(check_seed("seed", seed))
+    return generator.permutation(image.ravel()).reshape(image.shape)

@@ -16,7 +16,17 @@ import numpy as np
 import scipy.optimize
 from scipy.special import xlogy
 
-from fprin_utils.checks import check_whole
+from fprin_utils.checks import (
+    MOST_VALUES,
+    as_array,
+    as_arrays,
+    check_broadcast,
+    check_choice,
+    check_number,
+    check_seed,
+    check_whole,
+    tell,
+)
 
 # The transform of the activation decays as exp(-rate |k / w|).
 DECAY_RATES = {"tanh": np.pi / 2, "sigmoid": np.pi}
@@ -100,7 +110,13 @@ def compute_log_gradients(
     derivatives = np.stack(
         [units, transforms + _take_log(slopes), transforms + _take_log(1j * k / w)], axis=-1
     )
-    errors = _take_log(np.exp(transforms).sum(axis=-1) - target_transform)[..., None, None]
+    known = {"K": (len(k), "frequencies")}
+    target = as_array(
+        "target_transform", target_transform, "(..., K)", is_complex=True, known=known
+    )
+    outputs = np.exp(transforms).sum(axis=-1)
+    check_broadcast(target_transform=target, transforms=outputs)
+    errors = _take_log(outputs - target)[..., None, None]
     cosines = np.cos(derivatives.imag - errors.imag)
     return np.sign(cosines), errors.real + derivatives.real + _take_log(cosines).real
 
@@ -127,8 +143,7 @@ def is_low_first(
     Raises:
         ValueError: As for `compute_log_transforms`, or if there are not two frequencies.
     """
-    if np.shape(frequencies) != (2,):
-        raise ValueError(f"frequencies are {frequencies}; there must be two")
+    frequencies = as_array("frequencies", frequencies, "(2,)")
     _, sizes = compute_log_gradients(neurons, frequencies, target_transform, activation)
     return (sizes[..., 0, :, :] > sizes[..., 1, :, :]).all(axis=(-2, -1))
 
@@ -152,11 +167,12 @@ def compute_priority_border(
     Raises:
         ValueError: If an argument is outside what is listed above.
     """
-    rate, ratio = _find_rate(activation), np.asarray(amplitude_ratio, dtype=float)
-    if np.shape(frequencies) != (2,) or not 0 < frequencies[0] < frequencies[1]:
+    rate, ratio = _find_rate(activation), as_array("amplitude_ratio", amplitude_ratio)
+    frequencies = as_array("frequencies", frequencies, "(2,)")
+    if not 0 < frequencies[0] < frequencies[1]:
         raise ValueError(f"frequencies are {frequencies}; they must be two with 0 < k1 < k2")
     if not (ratio > 0).all():
-        raise ValueError(f"amplitude_ratio is {amplitude_ratio}; it must be positive")
+        raise ValueError(f"amplitude_ratio is {tell(amplitude_ratio)}; it must be positive")
     exponent = rate * (frequencies[1] - frequencies[0])
     return np.divide(exponent, np.log(ratio), out=np.full(ratio.shape, np.inf), where=ratio > 1)
 
@@ -180,9 +196,9 @@ def sample_ball(
     """
     num_samples = check_whole("num_samples", num_samples, least=1)
     num_neurons = check_whole("num_neurons", num_neurons, least=1)
-    if not (radius > 0 and np.isfinite(radius)):
-        raise ValueError(f"radius is {radius}; it must be a positive number")
-    rng = np.random.default_rng(seed)
+    check_whole("num_samples times num_neurons", num_samples * num_neurons, most=MOST_VALUES // 3)
+    radius = check_number("radius", radius, "a positive number", lambda radius: radius > 0)
+    rng = np.random.default_rng(check_seed("seed", seed))
     directions = rng.standard_normal((num_samples, 3 * num_neurons))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     # The share of a ball within distance s of its centre is s^dimension.
@@ -227,16 +243,21 @@ def fit_approach(
     Raises:
         ValueError: If the counts do not fit together, or fewer than two radii have failures.
     """
-    radii, successes, trials = (np.asarray(v, dtype=float) for v in (radii, successes, trials))
-    if not radii.shape == successes.shape == trials.shape or radii.ndim != 1:
-        shapes = ", ".join(str(values.shape) for values in (radii, successes, trials))
-        raise ValueError(f"radii, successes and trials have shapes {shapes}; all must be (I,)")
-    failures = trials - successes
-    if not ((radii > 0) & (failures >= 0) & (successes >= 0) & (trials >= 1)).all():
-        raise ValueError(f"{successes} successes of {trials} trials at radii {radii}: not possible")
+    radii, successes, trials = as_arrays(
+        "(I,) (I,) (I,)", radii=radii, successes=successes, trials=trials
+    )
+    failures, are_whole = trials - successes, (successes % 1 == 0) & (trials % 1 == 0)
+    if not ((radii > 0) & (failures >= 0) & (successes >= 0) & (trials >= 1) & are_whole).all():
+        raise ValueError(
+            f"successes {tell(successes)} of trials {tell(trials)} at radii {tell(radii)}: not "
+            "possible"
+        )
     seen = failures > 0
     if len(np.unique(radii[seen])) < 2:
-        raise ValueError(f"{seen.sum()} radii have failures; a fit needs two different ones")
+        raise ValueError(
+            f"{seen.sum()} of the radii have failures, trials that are no successes; a fit needs "
+            "two different ones"
+        )
 
     def miss(parameters: np.ndarray) -> float:
         log_prefactor, rate = parameters
@@ -259,9 +280,7 @@ def fit_approach(
 
 
 def _find_rate(activation: str) -> float:
-    if activation not in DECAY_RATES:
-        raise ValueError(f"activation {activation!r} is not one of {', '.join(DECAY_RATES)}")
-    return DECAY_RATES[activation]
+    return DECAY_RATES[check_choice("activation", activation, DECAY_RATES)]
 
 
 def _check_network(
@@ -269,14 +288,12 @@ def _check_network(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Return a, w, b of shape (..., 1, M), frequencies of shape (K, 1), and the decay rate."""
     rate = _find_rate(activation)
-    neurons, k = np.asarray(neurons, dtype=float), np.asarray(frequencies, dtype=float)
-    if neurons.ndim < 2 or neurons.shape[-1] != 3:
-        raise ValueError(f"neurons have shape {neurons.shape}; it must be (..., M, 3)")
-    if k.ndim != 1 or not (np.isfinite(k) & (k != 0)).all():
-        raise ValueError(f"frequencies are {frequencies}; they must be a row of numbers but 0")
+    neurons, k = as_arrays("(..., M, 3) (K,)", neurons=neurons, frequencies=frequencies)
+    if (k == 0).any():
+        raise ValueError(f"frequencies are {tell(frequencies)}; none of them may be 0")
     a, w, b = np.moveaxis(neurons[..., None, :, :], -1, 0)
-    if not np.isfinite(neurons).all() or (w == 0).any():
-        raise ValueError("neurons hold a w of 0 or a value that is not finite")
+    if (w == 0).any():
+        raise ValueError("neurons hold a w of 0")
     return a, w, b, k[:, None], rate
 
 

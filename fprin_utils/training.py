@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from fprin_utils.checks import check_number, check_whole
+from fprin_utils.checks import (
+    as_array,
+    check_flag,
+    check_kind,
+    check_list,
+    check_number,
+    check_whole,
+)
 from fprin_utils.learners import Learner, Measurement, Task, open_workers, share_out
 from fprin_utils.networks import Ensemble, SingleNetwork
 from fprin_utils.optimizers import check_optimizer
@@ -125,8 +133,12 @@ def train(
         networks.check_not_frozen()
     if loss_tolerance is not None:
         loss_tolerance = check_number(
-            "loss_tolerance", loss_tolerance, "a positive number", lambda loss: loss > 0
+            "loss_tolerance", loss_tolerance, "positive, up to 1e30", lambda loss: 0 < loss <= 1e30
         )
+    check_flag("progress", progress)
+    check_kind("on_progress", on_progress, (Callable, NoneType), "a function")
+    check_kind("checkpoint", checkpoint, (str, Path, NoneType), "the name of a file")
+    check_number("checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0)
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
     steps = _check_steps("record_at", record_at, num_steps)
@@ -340,7 +352,9 @@ def _check_losses(losses: np.ndarray, state: _State, task: Task) -> None:
         at_first = np.nan_to_num(losses[0], nan=0.0, posinf=0.0).max()
         limit = DIVERGED * max(float(at_first), task.targets.square().mean().item())
         state.limit = limit or np.inf
-    diverged = ~np.isfinite(losses) | (losses > state.limit)
+    diverged = ~np.isfinite(losses)
+    if not diverged.any():
+        diverged = losses > state.limit
     if not diverged.any():
         return
     row = diverged.any(axis=1).argmax()
@@ -359,7 +373,7 @@ def _check_losses(losses: np.ndarray, state: _State, task: Task) -> None:
 
 def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torch.Tensor:
     """Turn targets into a tensor of shape (S, N, num_outputs), or (1, ...) if they are shared."""
-    targets = _as_array("targets", targets)
+    targets = as_array("targets", targets)
     if targets.ndim < 3:
         return _as_points("targets", targets, networks.num_outputs, networks)[None]
     if len(targets) != len(networks.seeds):
@@ -371,36 +385,27 @@ def _as_targets(targets: np.ndarray, networks: Ensemble | SingleNetwork) -> torc
     return torch.stack(sets)
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-        if np.iscomplexobj(array):
-            raise ValueError("its numbers are complex")
-        return array.astype(float)
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{name} is no array of real numbers: {error}") from error
-
-
 def _as_points(
     name: str, values: np.ndarray, num_components: int | None, networks: Ensemble | SingleNetwork
 ) -> torch.Tensor:
     """Turn (N,) or (N, num_components) values into a tensor like the networks' weights."""
-    array = _as_array(name, values)
+    array = as_array(name, values)
     points = array[:, None] if array.ndim == 1 else array
-    num_components = num_components or points.shape[-1]
-    if points.ndim != 2 or len(points) == 0 or points.shape[1] != num_components:
-        wanted = f"(N, {num_components})" + (" or (N,)" if num_components == 1 else "")
+    fits = points.ndim == 2 and points.size and num_components in (None, points.shape[1])
+    if not fits:
+        wanted = f"(N, {num_components or 'C'})" + (" or (N,)" if num_components == 1 else "")
         raise ValueError(f"{name} has shape {array.shape}; it must be {wanted} with N of 1 or more")
-    converted = torch.as_tensor(points).to(networks.device, networks.dtype)
+    converted = torch.as_tensor(np.array(points, order="C")).to(networks.device, networks.dtype)
     if not converted.isfinite().all():
         raise ValueError(f"{name} holds values that are not finite, or too large")
     return converted
 
 
 def _check_steps(name: str, steps: Sequence[int], num_steps: int) -> np.ndarray:
-    if not isinstance(steps, Iterable):
-        raise ValueError(f"{name} is {steps!r}; it must list steps")
+    steps = check_list(name, steps, object, "steps", least=0)
     checked = np.array([check_whole(f"a step of {name}", step) for step in steps], dtype=int)
     if (np.diff(checked) <= 0).any() or (checked > num_steps).any():
-        raise ValueError(f"{name} must increase strictly and end at step {num_steps} at most")
+        raise ValueError(
+            f"{name} must increase strictly and end at step {num_steps} at most (num_steps)"
+        )
     return checked

@@ -16,13 +16,20 @@ from typing import Any
 
 from IPython.display import Markdown
 
+from fprin_utils.checks import (
+    check_choice,
+    check_kind,
+    check_list,
+    check_mapping,
+    check_plain,
+    check_texts,
+)
 from fprin_utils.claims import (
     CONTROL_VERDICTS,
     VERDICTS,
     Claim,
     Identity,
     Tally,
-    count_seeds_needed,
     describe_tally,
     to_plain,
 )
@@ -60,6 +67,7 @@ class Reference:
 
 def sum_tallies(tallies: Sequence[Tally]) -> Tally:
     """Return the tally of several runs together, at least one."""
+    tallies = check_list("tallies", tallies, Tally, "Tallies, at least one")
     total = tallies[0]
     for tally in tallies[1:]:
         total += tally
@@ -75,6 +83,7 @@ def read_reference() -> dict[str, dict[str, Any]]:
 
 def select_own(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings on which the shares of outcomes depend."""
+    check_mapping("values", values, "names to settings", least=0)
     free = ("seed", "num_seeds", "device")
     return {name: value for name, value in values.items() if name not in free}
 
@@ -90,6 +99,8 @@ def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Re
     Returns:
         The reference.
     """
+    check_texts(notebook=notebook, profile=profile)
+    values = check_plain("values", check_mapping("values", values, "names to settings", least=0))
     stored = read_reference().get(notebook, {})
     tests = stored.get("tests", {})
     if os.environ.get(RECORDING):
@@ -105,16 +116,10 @@ def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Re
     return Reference(tests)
 
 
-def count_check_seeds(notebook: str) -> int | None:
-    """Return how many seeds a check of a notebook needs; None where nothing tells."""
-    tests = read_reference().get(notebook, {}).get("tests", {})
-    stored = [part for test in tests.values() for part in (test, test.get("control", {}))]
-    needed = [
-        count_seeds_needed(sum_tallies([Tally(*counts) for counts in part["runs"].values()]))
-        for part in stored
-        if "runs" in part
-    ]
-    return max(needed, default=None)
+def read_check_seeds(notebook: str) -> int | None:
+    """Return how many seeds a check of a notebook needs; None where nothing is stored of it."""
+    check_texts(notebook=notebook)
+    return read_reference().get(notebook, {}).get("check_seeds")
 
 
 def compare_claims(claims: Sequence[Claim | Identity], reference: Reference) -> str:
@@ -130,6 +135,8 @@ def compare_claims(claims: Sequence[Claim | Identity], reference: Reference) -> 
     Returns:
         The lines.
     """
+    check_list("claims", claims, (Claim, Identity), "Claims and Identities", least=0)
+    check_kind("reference", reference, Reference, "a Reference")
     if reference.obstacle:
         return f"not compared: {reference.obstacle}"
     lines = []
@@ -177,6 +184,8 @@ def describe_claims(
     Returns:
         A Markdown display object with claim, verdict, seeds, interval, effect and reference.
     """
+    check_list("claims", claims, (Claim, Identity), "Claims and Identities", least=0)
+    check_kind("reference", reference, (Reference, type(None)), "a Reference")
     header = ["claim", "verdict", "seeds", "95 % interval", "effect", "all reference runs"]
     rows = start_table(header)
     for claim in claims:
@@ -224,6 +233,8 @@ def summarise_verdicts(verdicts: Sequence[str]) -> str:
         The words for the verdict that all parts share; else "supported in part" if one holds, and
         "open" if none does.
     """
+    for verdict in check_list("verdicts", verdicts, object, "verdicts, at least one"):
+        check_choice("a verdict of verdicts", verdict, VERDICTS)
     if len(set(verdicts)) == 1:
         return VERDICTS[verdicts[0]]
     return "supported in part" if "holds" in verdicts else "open"
@@ -236,22 +247,32 @@ def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) 
         effect: Sizes of the effect by name, as in `Claim`.
         say: Puts an English text into the language of the reader.
     """
+    effect = _check_effect(effect)
+    check_kind("say", say, Callable, "a function")
     name = next(iter(effect), None)
-    return "" if name is None else _describe({name: to_plain(effect[name])}, say)
+    return "" if name is None else _describe({name: effect[name]}, say)
 
 
 def describe_whole_effect(effect: Mapping[str, Any]) -> str:
     """Return all entries of an effect as one line."""
-    return _describe(to_plain(effect))
+    return _describe(_check_effect(effect))
+
+
+def _check_effect(effect: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an effect in plain numbers."""
+    check_mapping("effect", effect, "names to sizes", least=0)
+    return check_plain("effect", to_plain(effect))
 
 
 def start_table(header: Sequence[str]) -> list[str]:
     """Return the first two lines of a Markdown table."""
+    check_list("header", header, str, "texts")
     return [format_row(header), "|" + "---|" * len(header)]
 
 
 def format_row(cells: Sequence[str]) -> str:
     """Return a line of a Markdown table."""
+    check_list("cells", cells, str, "texts")
     # A bar, as in |w|, would end the cell.
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 

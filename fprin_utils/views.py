@@ -8,8 +8,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from fprin_utils.checks import (
+    as_array,
+    as_arrays,
+    as_records,
+    check_increasing,
+    check_kind,
+    check_mapping,
+    check_number,
+    check_texts,
+    tell,
+)
 from fprin_utils.claims import compute_kendall_tau, is_increasing
 from fprin_utils.spectra import (
+    check_bins,
     compute_band_errors,
     compute_radial_bands,
     compute_relative_error,
@@ -80,15 +92,25 @@ def view_curve(
     Raises:
         ValueError: If the targets have no peak, or nothing at one of the frequencies.
     """
+    inputs, targets = as_arrays("(N,) (N,)", inputs=inputs, targets=targets)
+    check_increasing("inputs", inputs)
+    threshold = _check_threshold(threshold)
     spectrum = compute_spectrum(targets)
-    bins = find_peaks(spectrum) if bins is None else bins
+    bins = find_peaks(spectrum) if bins is None else check_bins(spectrum, bins)
 
     def compute_errors(outputs: np.ndarray) -> np.ndarray:
         return compute_relative_error(compute_spectrum(outputs), spectrum, bins)
 
     # What cannot be followed is refused now and not in the middle of a training.
     compute_errors(targets)
-    name, curve_inputs = next(iter((curves or {None: inputs}).items()))
+    name, curve_inputs = None, inputs
+    if curves is not None:
+        if len(check_mapping("curves", curves, "a name to points")) > 1:
+            raise ValueError(f"curves lists {tell(list(curves))}; it must map one name to points")
+        name, curve_inputs = next(iter(curves.items()))
+        curve_inputs = as_array(f"curves[{name!r}]", curve_inputs, "(M,)")
+        check_increasing(f"curves[{name!r}]", curve_inputs)
+        check_texts(**{"the name in curves": name})
     return View(
         targets=targets,
         inputs=inputs,
@@ -118,10 +140,19 @@ def view_image(
 
     Returns:
         The view.
+
+    Raises:
+        ValueError: If the image is not square, or a ring that is followed holds nothing.
     """
-    size = len(image)
+    image, band_edges = as_arrays("(H, H) (B + 1,)", image=image, band_edges=band_edges)
+    threshold, size = _check_threshold(threshold), len(image)
     rings = np.arange(1, size // 2 + 1)
-    edges = [edge for edge in band_edges if edge <= size // 2]
+    check_increasing("band_edges", band_edges)
+    edges = band_edges[band_edges <= size // 2]
+    if size < 4 or len(edges) < 2 or edges[0] < 0:
+        raise ValueError(
+            f"band_edges {tell(band_edges)} leave no ring of an image of {size} by {size} pixels"
+        )
 
     def compute_amplitudes(outputs: np.ndarray) -> np.ndarray:
         images = outputs.reshape(*outputs.shape[:-1], size, size)
@@ -132,17 +163,22 @@ def view_image(
         images = outputs.reshape(*outputs.shape[:-1], size, size)
         return compute_band_errors(images, image, edges)
 
+    compute_errors(image.reshape(1, -1))
     return View(
         targets=image,
         inputs=None,
         curve_inputs=None,
         curves=None,
-        labels=[f"{low} to {high}" for low, high in pairwise(edges)],
+        labels=[f"{low:g} to {high:g}" for low, high in pairwise(edges)],
         frequencies=rings[:-1],
         threshold=threshold,
         compute_amplitudes=compute_amplitudes,
         compute_errors=compute_errors,
     )
+
+
+def _check_threshold(threshold: float) -> float:
+    return check_number("threshold", threshold, "a positive number", lambda error: error > 0)
 
 
 def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
@@ -155,7 +191,12 @@ def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
 
     Returns:
         The sentences.
+
+    Raises:
+        ValueError: If the numbers of steps, errors and frequencies differ.
     """
+    check_kind("view", view, View, "a View")
+    steps, errors = as_records(steps, f"(R, S, {len(view.labels)})", errors=errors)
     first = find_first_step_below(steps, errors, view.threshold)
     learnt, middle = np.isfinite(first), np.median(first, axis=0)
     num_seeds, num_frequencies = first.shape

@@ -67,6 +67,19 @@ def test_a_claim_is_stored_with_its_control_in_plain_json():
     assert "control: the control | **as it should be** | 0 of 2 | 0.00 to 0.84 | as above" in table
 
 
+def test_a_control_that_fails_like_its_claim_keeps_its_own_outcomes():
+    control = fp.Claim("C0", "the control", np.arange(16) < 3, {"tau": 0.25})
+    claim = fp.Claim("C0", "a test", np.arange(16) < 1, {"tau": 0.5}, control)
+    assert claim.verdict == control.verdict == "fails"
+    stored = claim.to_dict()
+    assert (stored["successes"], stored["control"]["successes"]) == (1, 3)
+    assert (stored["effect"]["tau"], stored["control"]["effect"]["tau"]) == (0.5, 0.25)
+    assert stored["interval"] != stored["control"]["interval"]
+    rows = fp.describe_claims([claim]).data.splitlines()[2:]
+    assert ["1 of 16" in row for row in rows] == [True, False]
+    assert ["3 of 16" in row for row in rows] == [False, True]
+
+
 def test_an_identity_has_an_error_and_no_interval():
     control = fp.Identity("C10a", "another formula", 190.0, 1e-6)
     claim = fp.Identity("C10a", "two formulas", 1.27e-9, 1e-6, {"rate": 0.5}, control)
@@ -106,10 +119,17 @@ def test_kendall_tau_of_an_order_its_reverse_and_of_none():
         (lambda: fp.Claim("C0", "a test", [np.nan] * 8), "type float64; it must hold a boolean"),
         (lambda: fp.Claim("C0", "a test", [True], reached=[1]), "C0: reached has shape"),
         (lambda: fp.Claim("C0", "a test", [True], reached=[True] * 2), "1 outcomes and 2 reached"),
-        (lambda: fp.is_increasing([1, 2]), r"values have shape \(2,\)"),
-        (lambda: fp.compute_kendall_tau([[1], [2]]), r"values have shape \(2, 1\)"),
+        (lambda: fp.is_increasing([1, 2]), r"values has shape \(2,\)"),
+        (lambda: fp.compute_kendall_tau([[1], [2]]), r"values has shape \(2, 1\)"),
     ],
 )
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_outcomes_of_another_criterion_are_described_with_their_verdict():
+    held, reached = np.arange(8) < 7, np.arange(8) > 0
+    assert fp.describe_outcomes(held) == "7 of 8: open"
+    assert fp.describe_outcomes(held, reached) == "6 of 7; 1 not reached: open"
+    assert fp.describe_outcomes(held, ~reached).endswith("7 not reached: not reached")

@@ -179,12 +179,21 @@ def test_a_save_is_not_disturbed_by_the_slider(explorer, tmp_path):
     assert still == moved
 
 
-def test_a_save_that_fails_is_told(explorer, tmp_path):
+@pytest.mark.parametrize("place", ["file", "link", "file/below", "link/below"])
+def test_a_save_that_fails_is_told(explorer, tmp_path, place):
     (tmp_path / "file").touch()
-    explorer.settings = dataclasses.replace(explorer.settings, output_dir=tmp_path / "file")
-    asyncio.run(explorer.save())
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    explorer.settings = dataclasses.replace(explorer.settings, output_dir=tmp_path / place)
+    asyncio.run(asyncio.wait_for(explorer.save(), timeout=20))
     assert "Not saved: " in explorer.saved.value
+    assert str(tmp_path) in explorer.saved.value
     assert not explorer.save_button.disabled
+
+
+def test_a_link_that_leads_nowhere_is_no_free_folder(explorer, tmp_path):
+    (tmp_path / "12_explorer_1").symlink_to(tmp_path / "nowhere")
+    asyncio.run(explorer.save())
+    assert (tmp_path / "12_explorer_2" / "12_explorer.png").is_file()
 
 
 def test_an_error_in_the_training_is_told_and_leaves_what_was_shown(explorer, monkeypatch):

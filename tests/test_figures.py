@@ -2,9 +2,11 @@ import copy
 import json
 import pickle
 import time
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 import fprin_utils as fp
@@ -70,6 +72,35 @@ def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         configure(**settings)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(np.float64(0.1), np.int64(3), np.bool_(True), np.str_("x"), np.ones(2), np.array(1.0)),
+        *(np.nan, np.inf, -np.inf, 3j, {1, 2}, {1: 2}, object(), b"x", len, Path("x")),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: [1, {"a": (2, v)}]])
+def test_what_json_cannot_hold_is_refused_by_the_name_of_its_parameter(value, wrap):
+    with pytest.raises(
+        ValueError, match=r"^learning_rate is .*; it must be a finite number"
+    ) as told:
+        configure(learning_rate=wrap(value))
+    assert "\n" not in str(told.value)
+
+
+def test_what_json_can_hold_is_kept_as_json_holds_it():
+    values = {"a": (1, 2.5), "b": range(3), "c": {"d": [None, True, "x"]}, "e": 10**400}
+    plain = {"a": [1, 2.5], "b": [0, 1, 2], "c": {"d": [None, True, "x"]}, "e": 10**400}
+    assert {name: configure(**values).values[name] for name in values} == plain
+
+
+@pytest.mark.parametrize("threshold", [-1, 0, 1, 2, np.nan, np.inf, "0.2", True, [0.2], 1e300])
+def test_a_threshold_outside_0_and_1_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"^threshold is .*; it must be "):
+        configure(threshold=threshold)
 
 
 def test_an_unknown_setting_is_named():

@@ -69,10 +69,10 @@ def test_whole_numbers_of_any_type_will_do():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": []}, r"seeds is \[\]; it must list seeds, at least one"),
         ({"seeds": [-1]}, "a seed is -1; it must be a whole number of at least 0"),
         ({"seeds": [0.5]}, "a seed is 0.5"),
-        ({"seeds": 3}, "seeds is 3; it must list seeds"),
+        ({"seeds": 3}, "seeds is 3; it must list seeds, at least one"),
         ({"widths": []}, r"widths is \[\]; it must list at least one hidden layer"),
         ({"widths": 20}, "widths is 20; it must list"),
         ({"widths": [4, 0]}, "a width is 0; it must be a whole number of at least 1"),

@@ -29,6 +29,27 @@ def test_the_slider_goes_over_all_records_of_a_run():
         assert decode(take_picture(widget)) == picture.draw(run, record)
 
 
+def test_a_player_opens_half_way_through_the_training():
+    run = make_run()
+    widget = fp.explore_runs({"all": run}, GRID, TARGET, names=["run"])
+    half = (len(run.steps) - 1) // 2
+    assert 0 < half < len(run.steps) - 1
+    assert find(widget, ipywidgets.IntSlider).value == half
+    assert find(widget, ipywidgets.Play).value == half
+    assert find(widget, ipywidgets.Label).value == f"step {run.steps[half]}"
+    picture = fp.MovingPicture(view_curve(GRID, TARGET), run.steps)
+    assert decode(take_picture(widget)) == picture.draw(run, half)
+
+
+def test_a_player_of_an_image_opens_half_way_too():
+    image = fp.load_image("camera", size=8)
+    networks = fp.Ensemble([6], seeds=[0], num_inputs=2)
+    options = {"num_steps": 9, "learning_rate": 1e-2, "progress": False}
+    run = fp.train(networks, fp.make_image_coordinates(8), image.ravel(), **options)
+    slider = find(fp.explore_image(run, image), ipywidgets.IntSlider)
+    assert slider.value == (len(run.steps) - 1) // 2 > 0
+
+
 def test_sliders_choose_among_runs_and_keep_the_moment():
     runs = {(std, i): make_run(seeds=[i], num_steps=9 + i) for std in (0.1, 0.5) for i in (0, 1)}
     targets = {key: TARGET * (1 + key[0]) for key in runs}
@@ -94,5 +115,17 @@ def test_what_cannot_be_played_is_named():
         fp.explore_runs({(0, 0): run, (0, 1): run, (1, 0): run}, GRID, TARGET, names=["a", "b"])
     with pytest.raises(ValueError, match="num_peaks"):
         fp.explore_runs({"flat": run}, GRID, np.ones(24), names=["run"])
+    with pytest.raises(ValueError, match=r"runs has the key 'flat' for the names \['a', 'b'\]"):
+        fp.explore_runs({"flat": run}, GRID, TARGET, names=["a", "b"])
+    with pytest.raises(ValueError, match="targets has nothing for the run 1"):
+        fp.explore_runs({0: run, 1: run}, GRID, {0: TARGET}, names=["run"])
+    with pytest.raises(
+        ValueError, match=r"runs\[0\] has outputs at 24 points; the targets have 12"
+    ):
+        fp.explore_runs({0: run}, GRID[::2], TARGET[::2], names=["run"], bins=[1])
+    with pytest.raises(
+        ValueError, match=r"runs\[0\] has no outputs at the points of curves\['x'\]"
+    ):
+        fp.explore_runs({0: run}, GRID, TARGET, names=["run"], curves={"x": GRID})
     with pytest.raises(ValueError, match="a record after step 0"):
         fp.explore_runs({"": make_run(num_steps=0)}, GRID, TARGET, names=["run"])

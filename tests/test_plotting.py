@@ -74,12 +74,26 @@ def test_heatmap_is_red_where_the_error_is_small_and_marks_the_first_touch():
     assert [text.get_text() for text in ax.get_yticklabels()] == ["1", "3"]
 
 
+def test_heatmap_marks_the_steps_that_it_is_given():
+    errors = np.ones((2, 3))
+    ax = fp.plot_error_heatmap(
+        np.array([1, 10]), errors, [1, 2, 3], threshold=0.2, marks=[10, np.inf, 1]
+    )
+    assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(10, 0), (1, 2)]
+
+
 def test_curves_are_the_medians_without_step_0():
     values = np.stack([[1.0, 2.0], [3.0, 9.0], [5.0, 4.0]]) + STEPS[:, None, None]
     ax = fp.plot_over_steps(STEPS, values, ["a", "b"], ylabel="error")
     for line, median in zip(ax.lines, (3.0, 4.0), strict=True):
         np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])
         np.testing.assert_array_equal(line.get_ydata(), median + STEPS[1:])
+
+
+def test_on_a_linear_axis_step_0_is_shown():
+    ax = fp.plot_over_steps(STEPS, np.ones((4, 1, 1)), ["a"], ylabel="error", log=False)
+    assert ax.get_xscale() == "linear"
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), STEPS)
 
 
 def test_values_against_a_setting_are_medians_with_a_dot_a_seed():

@@ -9,6 +9,7 @@ import pytest
 import fprin_utils as fp
 from benchmarks.steadiness import SETTINGS
 from fprin_utils import publish
+from fprin_utils.agreement import compute_false_alarm
 from fprin_utils.regenerate import ROOT
 
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in publish.READMES}
@@ -90,7 +91,7 @@ def test_the_probability_of_a_false_alarm_is_what_a_simulation_finds(counts):
     for reached in rng.binomial(seeds, rng.beta(trials + 0.5, of - trials + 0.5, draws)):
         today = fp.Tally(round(reached * successes / trials), int(reached), seeds)
         expected += not today.agrees_with(reference)
-    computed = publish.compute_false_alarm(reference, seeds)
+    computed = compute_false_alarm(reference, seeds)
     assert computed == pytest.approx(expected / draws, abs=4 * (computed / draws) ** 0.5 + 1e-4)
 
 

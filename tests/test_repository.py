@@ -17,6 +17,7 @@ from packaging.version import Version
 
 import fprin_utils as fp
 from fprin_utils import publish
+from fprin_utils.agreement import pool
 from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, describe_tally
 from fprin_utils.record import FIRST_SEEDS
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
@@ -143,7 +144,7 @@ class TestNotebook:
         return "; ".join(parts)
 
     def judge(self, part, words):
-        if "runs" in part and not publish.pool(part).is_settled(words):
+        if "runs" in part and not pool(part).is_settled(words):
             return "near a border"
         return words[part["verdict"]]
 
@@ -164,7 +165,7 @@ class TestNotebook:
             assert outcomes.startswith(f"error {part['error']:.2g}")
             return
         assert outcomes.split("; num_steps")[0] == describe_tally(fp.Tally(*part["runs"]["0"]))
-        assert stored == f"{describe_tally(publish.pool(part))}: {words[part['verdict']]}"
+        assert stored == f"{describe_tally(pool(part))}: {words[part['verdict']]}"
 
     def test_holds_its_results_and_nothing_of_the_machine(self, notebook, code_cells, name):
         assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -214,8 +215,8 @@ class TestNotebook:
                     assert part["verdict"] == ("holds" if is_within else "fails")
                     continue
                 assert list(part["runs"]) == [str(seed) for seed in FIRST_SEEDS]
-                assert part["verdict"] == publish.pool(part).verdict
-                assert publish.pool(part).seeds >= 24
+                assert part["verdict"] == pool(part).verdict
+                assert pool(part).seeds >= 24
 
 
 def test_both_conda_environments_are_the_same_file():

@@ -83,6 +83,48 @@ def test_convergence_steps_of_a_touch_a_stay_and_a_never():
     np.testing.assert_array_equal(fp.find_first_step_below(steps, errors, 0.2), [10, 40, np.inf])
     stays = fp.find_convergence_step(steps, errors, 0.2, num_records=3)
     np.testing.assert_array_equal(stays, [30, np.inf, np.inf])
+    too_short = fp.find_convergence_step(steps, errors, 0.2, num_records=7)
+    np.testing.assert_array_equal(too_short, [np.inf, np.inf, np.inf])
+
+
+def test_a_network_that_has_stopped_stays_below_for_good():
+    steps = np.array([0, 10, 20])
+    errors = np.array([[1, 1, 0.1], [1, 0.1, 0.1], [1, 0.1, 1], [1, 1, 0.1]]).T[..., None]
+    stopped = np.array([True, True, True, False])
+    found = fp.find_convergence_step(steps, errors, 0.2, stopped=stopped)
+    np.testing.assert_array_equal(found[:, 0], [20, 10, np.inf, np.inf])
+
+
+STEPS = np.array([0, 200, 400, 600, 800, 1000])
+
+
+def test_the_steps_needed_continue_an_exponential():
+    # exp(-t / 1000) is 0.01 at step 4605, exp(-t / 500) at step 2303; the slowest counts.
+    decays = np.exp(-STEPS[:, None] / np.array([1000.0, 500.0]))
+    assert fp.estimate_steps_needed(STEPS, decays, 0.01) == 4700
+    assert fp.estimate_steps_needed(STEPS, decays[:, 1:], 0.01) == 2400
+    assert fp.estimate_steps_needed(STEPS, decays[:, 0], 0.01) == 4700
+    # What was fast at first and slow later is continued as it is late.
+    assert fp.estimate_steps_needed(STEPS, np.minimum(decays[:, 0], 0.5 * decays[:, 0]), 0.01) in (
+        *range(3900, 4100),
+    )
+
+
+def test_the_steps_needed_are_twice_to_twenty_times_those_made():
+    nearly, hardly = np.exp(-STEPS / 210), np.exp(-STEPS / 1e6)
+    assert fp.estimate_steps_needed(STEPS, nearly, 0.008) == 2000
+    assert fp.estimate_steps_needed(STEPS, hardly, 0.01) == 20_000
+    for no_fall in (np.ones(6), np.linspace(1, 2, 6)):
+        errors = np.stack([np.exp(-STEPS / 500), no_fall], axis=1)
+        assert fp.estimate_steps_needed(STEPS, errors, 0.01) == 20_000
+
+
+def test_no_more_steps_are_needed_where_all_was_reached():
+    errors = np.exp(-STEPS[:, None, None] / np.full((2, 3), 100.0))
+    assert fp.estimate_steps_needed(STEPS, errors, 0.01) == 1000
+    # Once below is enough, as for the first step below.
+    errors[-1] = 1.0
+    assert fp.estimate_steps_needed(STEPS, errors, 0.01) == 1000
 
 
 def test_values_are_taken_at_a_step_of_each_network():
@@ -121,6 +163,9 @@ def test_band_errors_are_relative_and_separate():
     learnt = np.stack([0 * low, low, low + 0.5 * high])
     errors = fp.compute_band_errors(learnt, low + high, [1, 3, 7])
     np.testing.assert_allclose(errors, [[1, 1], [0, 1], [0, 0.5]], atol=1e-12)
+    targets = np.stack([low + high, low + high, 2 * low + high])
+    own = fp.compute_band_errors(np.stack([learnt, learnt]), targets, [1, 3, 7])
+    np.testing.assert_allclose(own[1], [[1, 1], [0, 1], [0.5, 0.5]], atol=1e-12)
 
 
 @pytest.mark.parametrize("num_points", [30, 31])
@@ -145,6 +190,17 @@ def test_learnt_shares_tell_how_much_of_a_component_is_there():
     np.testing.assert_allclose(each, [[1, 1], [0.5, 0], [0, -1], [0, 0]], atol=1e-12)
 
 
+def test_a_band_of_learnt_shares_goes_up_to_but_without_its_upper_edge():
+    grid = fp.make_grid(24)
+    waves = {k: np.cos(k * grid) for k in (1, 2, 3, 4, 7, 8)}
+    component = sum(waves.values())
+    shares = {k: fp.compute_learnt_shares(waves[k], component, [1, 4, 8]) for k in waves}
+    third = pytest.approx([1 / 3, 0], abs=1e-12)
+    half = pytest.approx([0, 1 / 2], abs=1e-12)
+    none = pytest.approx([0, 0], abs=1e-12)
+    assert shares == {1: third, 2: third, 3: third, 4: half, 7: half, 8: none}
+
+
 def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
     grid = fp.make_grid(128)
     spectrum = np.abs(fp.compute_spectrum(fp.taper(5 + np.sin(6 * grid))))
@@ -157,8 +213,11 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fp.compute_spectrum([]), r"values have shape \(0,\)"),
-        (lambda: fp.compute_nonuniform_spectrum([0, 1], [1, 2, 3], [1]), r"inputs of shape \(2,\)"),
+        (lambda: fp.compute_spectrum([]), r"values has shape \(0,\); .* not empty"),
+        (
+            lambda: fp.compute_nonuniform_spectrum([0, 1], [1, 2, 3], [1]),
+            r"values has shape \(3,\); .* N = 2 as in inputs",
+        ),
         (lambda: fp.find_peaks(np.zeros(10)), "0 local maxima"),
         (
             lambda: fp.find_peaks(np.array([0, 1, 0, 1, 0]), num_peaks=3),
@@ -167,15 +226,25 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.find_peaks(np.zeros((3, 3))), r"spectrum has shape \(3, 3\)"),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [5]), "bin 5 is not in the"),
         (lambda: fp.compute_relative_error(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
-        (lambda: fp.compute_relative_error(np.ones(4), np.ones(5), [1]), "differ"),
+        (
+            lambda: fp.compute_relative_error(np.ones(4), np.ones(5), [1]),
+            r"spectrum has shape \(4,\); .* K = 5 as in target_spectrum",
+        ),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [1.9]), "a bin is 1.9"),
         (lambda: fp.compute_relative_error(np.ones(5), np.ones(5), [-1]), "a bin is -1"),
         (lambda: fp.check_bins(np.ones((2, 3)), [1]), r"target_spectrum has shape \(2, 3\)"),
         (lambda: fp.compute_signed_deviation(np.ones(5), np.eye(5)[1], [2]), "no peak at bin 2"),
-        (lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1), "steps for errors"),
-        (lambda: fp.find_convergence_step([0, 1], np.ones(2), 0.1, num_records=3), "from 1 to 2"),
+        (
+            lambda: fp.find_first_step_below([0, 1], np.ones(3), 0.1),
+            r"errors has shape \(3,\); .* R = 2 as in steps",
+        ),
+        (lambda: fp.find_convergence_step([0], np.ones(1), 0.1, num_records=0), "at least 1"),
+        (
+            lambda: fp.find_convergence_step([0], np.ones((1, 2)), 0.1, stopped=np.array([True])),
+            r"stopped has shape \(1,\)",
+        ),
         (lambda: fp.take_at_steps([0, 2], np.ones((2, 1)), np.array([1.0])), "recorded"),
-        (lambda: fp.compute_radial_bands(np.ones((3, 4)), [0, 1]), "must be square"),
+        (lambda: fp.compute_radial_bands(np.ones((3, 4)), [0, 1]), r"images has shape \(3, 4\)"),
         (lambda: fp.compute_radial_bands(np.ones((4, 4)), [50, 60]), "ring without frequencies"),
         (lambda: fp.compute_band_errors(np.ones((4, 4)), np.zeros((4, 4)), [1, 3]), "empty ring"),
         (lambda: fp.compute_energy_above(np.arange(8), 5), "cut is 5; it must be from 0 to 4"),
@@ -185,7 +254,7 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
         (lambda: fp.compute_learnt_shares(np.ones(8), np.arange(8), [3, 3]), "increase strictly"),
         (lambda: fp.compute_learnt_shares(np.ones(8), np.ones(8), [1, 3]), "nothing in a band"),
         (lambda: fp.find_excursions(np.zeros((2, 2)), 0.1), r"shape \(2, 2\)"),
-        (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead band 0.0"),
+        (lambda: fp.find_excursions(np.zeros(2), 0.0), "dead_band is 0.0"),
     ],
 )
 def test_bad_input_is_named(call, message):
@@ -202,9 +271,11 @@ def test_a_flip_is_where_a_line_becomes_negative_for_good():
         [2, 1, 0, -1],  # zero is not negative yet
         [-1, -2, -1, -3],
         [-1, -1, -1, 0],
+        [np.inf, np.inf, -1, -1],  # an infinite value draws the zero to its neighbour
+        [1, 1, -np.inf, -1],
         [np.nan] * 4,
     ]
-    expected = [1.5, 3.5, 1.0, 3.0, -np.inf, np.inf, np.nan]
+    expected = [1.5, 3.5, 1.0, 3.0, -np.inf, np.inf, 3.0, 1.0, np.nan]
     np.testing.assert_allclose(fp.find_flip(positions, np.array(values)), expected)
     shaped = fp.find_flip(positions, np.reshape(values[:6], (2, 3, 4)))
     np.testing.assert_allclose(shaped, np.reshape(expected[:6], (2, 3)))
@@ -215,7 +286,7 @@ def test_a_flip_is_where_a_line_becomes_negative_for_good():
     [
         ([0, 1], np.ones((2, 3)), "shape"),
         ([0, 1, 1], np.ones(3), "increase strictly"),
-        ([], np.ones(0), "one or more"),
+        ([], np.ones(0), "not empty"),
     ],
 )
 def test_a_flip_needs_a_position_for_each_value(positions, values, message):

@@ -134,7 +134,7 @@ for save in ("write", "move"):
             while try_at(save, was_there, None, number, then_clear) != 2:
                 number += 1
             # The undoing of what failed is killed.
-            for fail_at in sorted(renamings):
+            for fail_at in sorted(call - 3 * (not was_there) for call in renamings):
                 for later in range(1, 9):
                     try_at(save, was_there, fail_at, fail_at + later, then_clear)
 """

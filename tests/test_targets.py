@@ -3,6 +3,7 @@ import pytest
 import skimage
 
 import fprin_utils as fp
+from fprin_utils.targets import SAMPLE_IMAGES
 
 
 def test_periodic_grid_leaves_the_endpoint_out():
@@ -15,6 +16,16 @@ def test_sinusoids_are_the_sum_that_the_docstring_states():
     grid = np.array([0.0, 0.3, 2.0])
     values = fp.make_sinusoids(grid, [1, 4], [2.0, 0.5], [0.0, 1.0])
     np.testing.assert_allclose(values, 2 * np.sin(grid) + 0.5 * np.sin(4 * grid + 1), atol=1e-15)
+
+
+def test_a_frequency_above_nyquist_is_refused_and_one_below_is_not():
+    grid = fp.make_grid(61, start=-10, stop=10, endpoint=True)  # Nyquist frequency 3 pi
+    for frequencies in ([30.0], [1.0, -9.5]):
+        with pytest.raises(ValueError, match=r"frequencies are .* at most 9\.425, its Nyquist"):
+            fp.make_sinusoids(grid, frequencies)
+    np.testing.assert_array_equal(fp.make_sinusoids(grid, [9.4]), np.sin(9.4 * grid))
+    periodic = fp.make_grid(64)
+    np.testing.assert_allclose(fp.make_sinusoids(periodic, [32], None, [np.pi / 2])[:2], [1, -1])
 
 
 def test_discretise_rounds_to_multiples_and_zero_changes_nothing():
@@ -35,6 +46,13 @@ def test_shipped_image_is_grey_square_and_in_range():
     assert image.shape == (24, 24)
     assert 0 <= image.min() < 0.2
     assert 0.7 < image.max() <= 1
+
+
+@pytest.mark.parametrize("name", SAMPLE_IMAGES)
+def test_each_sample_has_light_and_dark(name):
+    image = fp.load_image(name, size=24)
+    assert image.shape == (24, 24)
+    assert 0 <= image.min() < image.max() <= 1
 
 
 def test_own_colour_image_is_cut_to_its_central_square(tmp_path):
@@ -65,12 +83,18 @@ def test_shuffling_keeps_the_grey_values():
         (lambda: fp.make_grid(1), "num_points is 1; it must be a whole number of at least 2"),
         (lambda: fp.make_grid(4, start=1.0, stop=1.0), r"interval \[1.0, 1.0\] is empty"),
         (lambda: fp.make_sinusoids(np.array([]), [1]), r"grid has shape \(0,\)"),
-        (lambda: fp.make_sinusoids(np.zeros(3), []), "at least one angular frequency"),
-        (lambda: fp.make_sinusoids(np.zeros(3), [1, 2], [1]), "1 amplitudes for 2 frequencies"),
-        (lambda: fp.make_sinusoids(np.zeros(3), [1], None, [1, 2]), "2 phases for 1 frequencies"),
+        (lambda: fp.make_sinusoids(np.zeros(3), []), "frequencies has shape .* not empty"),
+        (
+            lambda: fp.make_sinusoids(np.zeros(3), [1, 2], [1]),
+            r"amplitudes has shape \(1,\); .* P = 2 as in frequencies",
+        ),
+        (
+            lambda: fp.make_sinusoids(np.zeros(3), [1], None, [1, 2]),
+            r"phases has shape \(2,\); it must be \(P,\), with P = 1",
+        ),
         (lambda: fp.discretise(np.zeros(3), -1.0), "step_height is -1.0"),
         (lambda: fp.make_random(3, std=-1.0, seed=0), "std is -1.0"),
-        (lambda: fp.load_image("nobody"), "image 'nobody' is neither a file nor one of camera"),
+        (lambda: fp.load_image("nobody"), "source 'nobody' is neither a file nor one of camera"),
         (lambda: fp.load_image(size=1), "size is 1"),
         (lambda: fp.load_image(size=2.5), "size is 2.5"),
     ],

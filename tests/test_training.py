@@ -409,15 +409,30 @@ def test_schedules_start_at_0_and_end_at_the_last_step():
     np.testing.assert_array_equal(fp.make_steps(0), [0])
 
 
-def test_divergence_names_step_seed_and_learning_rate():
+@pytest.mark.parametrize(
+    ("bias", "how"), [(1e150, "is no longer finite"), (1e5, r"has grown to \d\S*e\+\d+")]
+)
+def test_divergence_names_step_seed_and_learning_rate(bias, how):
     ensemble = make_ensemble(seeds=[4, 6, 8])
-    # A linear output weight of this size grows by a factor of about 1e149 with each step.
-    ensemble.biases[-1].data[1] = 1e5
-    settings = {"optimizer": "gradient_descent", "learning_rate": 1e150}
-    with pytest.raises(FloatingPointError) as caught:
-        train(ensemble, **settings)
-    message = "the loss of seed 6 is no longer finite at step 1 with learning_rate 1e+150"
-    assert message in str(caught.value)
+    # The first step is this large for one of the networks.
+    ensemble.biases[-1].data[1] = bias
+    message = rf"^the loss of seed 6 {how} at step 1 with learning_rate 100000; try a smaller one$"
+    with pytest.raises(FloatingPointError, match=message):
+        train(ensemble, optimizer="gradient_descent", learning_rate=1e5)
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_a_loss_that_grows_a_million_times_is_no_training(batch_size):
+    with pytest.raises(FloatingPointError, match=r"with learning_rate 1000; try a smaller one"):
+        train(make_ensemble(), learning_rate=1e3, batch_size=batch_size)
+
+
+@pytest.mark.parametrize(("learning_rate", "least"), [(1.0, 10), (30.0, 1000)])
+def test_a_loss_that_shoots_up_and_comes_back_is_a_training(learning_rate, least):
+    ensemble = make_ensemble(widths=(50, 50))
+    run = train(ensemble, num_steps=600, learning_rate=learning_rate, record_at=range(601))
+    assert (run.losses.max(axis=0) > least * run.losses[0]).all()
+    assert (run.losses[-1] < run.losses[0]).all()
 
 
 def test_numbers_too_large_for_the_networks_are_named():

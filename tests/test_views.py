@@ -115,6 +115,30 @@ def test_what_many_frequencies_lose_again_is_told():
     assert told.startswith(f"{now} below it. Kendall's tau")
 
 
+def test_the_order_is_told_by_medians_over_the_seeds():
+    steps, shape = np.array([0, 10, 100, 1000]), (4, 3, 2)
+    first = np.array([[10, 100], [10, 1000], [1000, 1000]])
+    errors = np.where(steps[:, None, None] >= first, 0.1, 1.0)
+    view = view_curve(GRID, TARGET)
+    told = describe_order(view, steps, errors)
+    assert "are learnt at steps 10, 1,000 (medians)." in told
+    assert describe_order(view_curve(GRID, TARGET, bins=[1]), steps, errors[..., :1]) == (
+        "Frequency 1 is learnt in 3 of 3 seeds, at step 10 (median)."
+    )
+    # At the end most seeds have lost the one, and the mean error alone the other.
+    errors = np.full(shape, 0.1)
+    errors[-1] = [[0.21, 0.1], [0.21, 0.1], [0.0, 5.0]]
+    assert describe_order(view, steps, errors).endswith("(medians). Above the threshold again: 1.")
+
+
+def test_the_order_of_many_frequencies_is_the_median_of_the_seeds():
+    view = view_curve(fp.make_grid(16), fp.make_random(16, seed=0), bins=range(1, 8))
+    order = np.arange(1, 8)
+    steps = np.arange(9)
+    errors = np.where(steps[:, None, None] >= np.stack([order, order, order[::-1]]), 0.1, 1.0)
+    assert "median of the seeds: 1.00 (low before high)" in describe_order(view, steps, errors)
+
+
 def test_rings_are_called_rings():
     x = 2 * np.pi * np.arange(16) / 16
     view = view_image(np.sin(x) + np.sin(3 * x)[:, None], band_edges=[1, 2, 4, 16], threshold=0.3)

@@ -1,0 +1,109 @@
+"""What the comparison with the reference finds: its false alarms, its power, the seeds it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from fprin_utils.claims import Tally
+from fprin_utils.verdicts import sum_tallies
+
+# How often a check must notice that a share of 0.9 or more has fallen to one half.
+POWER = 0.8
+FEWEST_SEEDS, MOST_SEEDS = 8, 64
+
+
+def pool(test: Mapping[str, Any]) -> Tally:
+    """Return the outcomes of a stored test, or control, over all of its runs."""
+    return sum_tallies([Tally(*counts) for counts in test["runs"].values()])
+
+
+def list_tallies(entry: Mapping[str, Any]) -> list[Tally]:
+    """Return the pooled outcomes of the claims and controls that are stored of a notebook."""
+    stored = [part for test in entry["tests"].values() for part in (test, test.get("control", {}))]
+    return [pool(part) for part in stored if "runs" in part]
+
+
+def is_extreme(reference: Tally) -> bool:
+    """Tell whether a share is 0.9 or more, or 0.1 or less."""
+    return reference.trials > 0 and not 0.1 < reference.successes / reference.trials < 0.9
+
+
+def count_check_seeds(entry: Mapping[str, Any]) -> int | None:
+    """Return how many seeds a check of a notebook needs for all that is stored of it."""
+    return max(map(count_seeds_needed, list_tallies(entry)), default=None)
+
+
+@cache
+def count_seeds_needed(reference: Tally) -> int:
+    """Return how many seeds a check needs.
+
+    So many that a share that was 0.9 or more and has fallen to one half (or was 0.1 or less and
+    has risen to it) disagrees with the reference in four of five runs.
+
+    Args:
+        reference: The stored outcomes.
+
+    Returns:
+        Number of seeds, from `FEWEST_SEEDS`, which do where the share lies between, to
+        `MOST_SEEDS`.
+    """
+    if not is_extreme(reference):
+        return FEWEST_SEEDS
+    for seeds in range(FEWEST_SEEDS, MOST_SEEDS):
+        trials = seeds * reference.trials // reference.seeds
+        if compute_power(reference, Tally(trials // 2, trials, seeds)) >= POWER:
+            return seeds
+    return MOST_SEEDS
+
+
+def compute_power(reference: Tally, today: Tally, share: float = 0.5) -> float:
+    """Return how probable it is that outcomes with another share disagree with a reference.
+
+    Args:
+        reference: The stored outcomes.
+        today: Numbers of trials and seeds; its successes do not matter.
+        share: The share with which the trials hold.
+
+    Returns:
+        Probability, from the binomial distribution.
+    """
+    successes = np.arange(today.trials + 1)
+    disagrees = [
+        not Tally(int(held), today.trials, today.seeds).agrees_with(reference) for held in successes
+    ]
+    return float(scipy.stats.binom.pmf(successes, today.trials, share) @ disagrees)
+
+
+def compute_false_alarm(reference: Tally, seeds: int) -> float:
+    """Return how probable it is that outcomes disagree with a reference of the same shares.
+
+    The shares, of seeds that are reached and of those that hold among them, are drawn from what the
+    reference leaves possible: Beta(hits + 1/2, misses + 1/2). Both comparisons are counted, so that
+    the number is an upper bound.
+
+    Args:
+        reference: The stored outcomes.
+        seeds: Seeds of the outcomes that are compared.
+
+    Returns:
+        Probability.
+    """
+    trials = seeds * reference.trials // reference.seeds
+    held = [Tally(hits, trials, seeds) for hits in range(trials + 1)]
+    share = reference.successes / max(reference.trials, 1)
+    reached = [Tally(round(hits * share), hits, seeds) for hits in range(seeds + 1)]
+    total = 0.0
+    for tallies, hits, of in (
+        (held, reference.successes, reference.trials),
+        (reached, reference.trials, reference.seeds),
+    ):
+        posterior = scipy.stats.betabinom(len(tallies) - 1, hits + 0.5, of - hits + 0.5)
+        probabilities = posterior.pmf(range(len(tallies)))
+        for tally, probability in zip(tallies, probabilities, strict=True):
+            total += 0.0 if tally.agrees_with(reference) else probability
+    return float(total)
