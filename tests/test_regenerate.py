@@ -31,6 +31,7 @@ COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
         ),
         (["--parameter", "frequencies=[1]"], "unknown parameter 'frequencies' for 02_image"),
         (["--notebooks", "01", "01"], "a notebook is named twice"),
+        (["--parameter", "seed=1", "--parameter", "seed=2"], "parameter 'seed' is given twice"),
         (["--write-notebooks"], "--write-notebooks takes no --profile, --parameter or --output"),
     ],
 )
@@ -41,10 +42,20 @@ def test_a_bad_request_is_named_before_anything_runs(arguments, message, capsys,
 
 
 def test_parameter_values_are_read_as_literals_or_else_as_text():
-    parse = regenerate._parse_parameter
-    assert parse("learning_rate=2e-5") == ("learning_rate", 2e-5)
-    assert parse("widths=[20, 20]") == ("widths", [20, 20])
-    assert parse("activation=tanh") == ("activation", "tanh")
+    parse = regenerate._parse_parameters
+    assert parse(["learning_rate=2e-5", "activation=tanh"]) == {
+        "learning_rate": 2e-5,
+        "activation": "tanh",
+    }
+    assert parse(["widths=[20, 20]"]) == {"widths": [20, 20]}
+    assert parse(["a=(1,4)", "b=[(1,(2,)),3]", "c=1,4"]) == {
+        "a": [1, 4],
+        "b": [[1, [2]], 3],
+        "c": [1, 4],
+    }
+    assert parse(["a={[1]:2}"]) == {"a": "{[1]:2}"}
+    with pytest.raises(ValueError, match="parameter 'seed' is given twice"):
+        parse(["seed=1", "num_steps=2", "seed=1"])
 
 
 def run_command(*arguments):
