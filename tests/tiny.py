@@ -17,6 +17,7 @@ COMMAND = [
 PARAMETERS = """\
 profile = None  # profile
 seed = 0  # seed
+learning_rate = 0.01  # rate
 output_dir = "output"  # folder
 """
 # What fp.save_figure leaves, without what it takes to import it.
@@ -26,6 +27,23 @@ for ending in ("png", "pdf"):
     pathlib.Path(output_dir, f"{notebook}.{ending}").write_text(f"{notebook} {seed}")
 record = {"profile": profile, "parameters": {"seed": seed}, "claims": [], "peak_memory_mb": 1}
 pathlib.Path(output_dir, f"{notebook}.json").write_text(json.dumps(record))
+"""
+
+
+# Two trainings of some seconds, each with a checkpoint.
+TRAIN = """\
+import fprin_utils as fp
+settings = fp.configure(
+    notebook, profile=profile, profiles={"paper": {}}, output_dir=output_dir, seed=seed,
+    num_seeds=2, device="cpu", learning_rate=learning_rate,
+)
+grid = fp.make_grid(24)
+for name in ("target", "control"):
+    fp.train(
+        fp.Ensemble([20], seeds=settings.seeds), grid, fp.make_sinusoids(grid, [1, 3]),
+        num_steps=3000, learning_rate=settings.learning_rate,
+        checkpoint=settings.checkpoint(name), checkpoint_seconds=0.01,
+    )
 """
 
 
