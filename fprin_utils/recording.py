@@ -180,7 +180,8 @@ class Recorder:
         for name, rows in self._list_rows().items():
             rows[: self.num_records] = packed[name]
             # Meant for the networks that have stopped; the others write over it.
-            rows[self.num_records :] = packed[name][-1]
+            if self.num_records:
+                rows[self.num_records :] = packed[name][-1]
         self.run.spectral_norms[:] = packed["spectral_norms"]
 
     def finish(self, seconds: float) -> TrainingRun:

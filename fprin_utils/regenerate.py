@@ -15,9 +15,10 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,21 +27,33 @@ from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from tqdm import tqdm
 
 from fprin_utils.claims import VERDICTS
 from fprin_utils.figures import DEFAULT_PROFILE, FIGURES, PROFILES
-from fprin_utils.storage import move_all, write_whole
+from fprin_utils.storage import InUseError, Lock, clear, move_all, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES_DIR = ROOT / "figures"
 EXECUTED, FAILURE = "executed.ipynb", "failure.txt"
 CHECKPOINTS = "checkpoints"
+CLAIM, WORKER_LOCK = ".running", "worker"
 SECONDS_BETWEEN_LINES = 60
 SECONDS_TO_STOP = 10
+# How a kernel starts: on Linux it is killed when the process that started it ends, and from the
+# first moment on; elsewhere, ipykernel looks once a second whether it is still there.
+START_OF_A_KERNEL = """
+import ctypes, os, runpy, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(os.environ["JPY_PARENT_PID"]):
+    os._exit(1)
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ def regenerate(
     when it has run to its end, so that a failure or an interruption leaves earlier figures as they
     were. Long trainings are saved now and then in `output_dir`/checkpoints; what was stopped goes
     on from there when it is run again, and the folder is emptied when all notebooks have succeeded.
+    A notebook is run once at a time in an output folder; who is killed takes its notebooks along.
 
     Args:
         notebooks: Names of the notebooks, without their ending.
@@ -91,13 +105,13 @@ def regenerate(
 
     Raises:
         ValueError: If a profile, notebook or parameter is unknown; nothing has run then.
+        InUseError: If another run has one of the notebooks in hand there; nothing has run then.
     """
     parameters = dict(parameters or {})
     check_request(notebooks, profile, jobs, parameters)
     num_cores = _count_cores()
     jobs = min(jobs or num_cores, num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
-    _clear_after_the_killed(output_dir)
     kernel_environment = {
         "OMP_NUM_THREADS": str(max(1, num_cores // jobs)),
         "FPRIN_CHECKPOINTS": str(output_dir / CHECKPOINTS),
@@ -106,17 +120,20 @@ def regenerate(
     context.set_forkserver_preload([__name__])
     messages = context.Queue()
     waiting, running, results = list(notebooks), {}, {}
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=f".running-{os.getpid()}-") as folder:
+    with contextlib.ExitStack() as claims:
+        stagings = {name: claims.enter_context(_claim(name, output_dir)) for name in notebooks}
+        clear(output_dir)
+        _clear_after_the_killed(output_dir)
         lines = _ProgressLines(notebooks)
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     notebook = waiting.pop(0)
-                    staging = Path(folder) / notebook
+                    source, staging = NOTEBOOKS / f"{notebook}.ipynb", stagings[notebook]
                     injected = parameters | {"profile": profile, "output_dir": str(staging)}
                     process = context.Process(
                         target=_run_notebook,
-                        args=(notebook, injected, staging, kernel_environment, messages),
+                        args=(source, injected, staging, kernel_environment, messages),
                     )
                     process.start()
                     running[notebook] = process, time.perf_counter()
@@ -126,19 +143,24 @@ def regenerate(
                     if process.is_alive():
                         continue
                     del running[notebook]
-                    staging, seconds = Path(folder) / notebook, time.perf_counter() - started
+                    staging, seconds = stagings[notebook], time.perf_counter() - started
                     result = _collect(notebook, staging, seconds, process.exitcode)
-                    if result.record is not None:
-                        _keep(notebook, staging, output_dir, write_notebooks)
+                    try:
+                        if result.record is not None:
+                            _keep(notebook, staging, output_dir, write_notebooks)
+                    except OSError as error:
+                        failure = f"its files cannot be stored: {error}"
+                        result = Result(notebook, seconds, None, failure)
                     results[notebook] = result
                     lines.end(result)
         finally:
             lines.close()
             _stop([process for process, _ in running.values()])
-    if all(result.record is not None for result in results.values()):
-        for notebook in notebooks:
-            for path in (output_dir / CHECKPOINTS).glob(f"{notebook}.*"):
-                path.unlink()
+        if all(result.record is not None for result in results.values()):
+            for notebook in notebooks:
+                for pattern in (f"{notebook}.*", f".{notebook}.*.aside"):
+                    for path in (output_dir / CHECKPOINTS).glob(pattern):
+                        path.unlink()
     return [results[notebook] for notebook in notebooks]
 
 
@@ -232,6 +254,18 @@ class _ReportingClient(PapermillNotebookClient):
         super().__init__(nb_man, **options)
         self.report = report
 
+    def create_kernel_manager(self) -> Any:
+        manager = super().create_kernel_manager()
+        command = manager.kernel_spec.argv
+        if "ipykernel_launcher" in command:
+            place = command.index("ipykernel_launcher")
+            manager.kernel_spec.argv = [
+                *command[: place - 1],
+                *("-c", START_OF_A_KERNEL),
+                *command[place + 1 :],
+            ]
+        return manager
+
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         place = f"cell {cell_index + 1}/{len(self.nb.cells)}"
         if msg["msg_type"] == "execute_input":
@@ -260,13 +294,17 @@ class _ReportingEngine(NBClientEngine):
 
 
 def _run_notebook(
-    notebook: str,
+    source: Path,
     parameters: Mapping[str, Any],
     staging: Path,
     environment: Mapping[str, str],
     messages: Queue,
 ) -> None:
     """Run one notebook, as the work of one process; a traceback goes into a file."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    # Held until this process ends, which the parent's lock is not where the parent is killed.
+    at_work = Lock(staging.parent / WORKER_LOCK, f"{staging.parent}")
+    at_work.take()
     # The way in which the parent asks for an end; a run in the background ignores SIGINT.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The kernel inherits the environment of the process that starts it.
@@ -274,10 +312,10 @@ def _run_notebook(
     # What it was last at is not worth waiting for when the run itself is over.
     messages.cancel_join_thread()
     papermill_engines.register("reporting", _ReportingEngine)
-    staging.mkdir()
+    notebook = source.stem
     try:
         papermill.execute_notebook(
-            str(NOTEBOOKS / f"{notebook}.ipynb"),
+            str(source),
             str(staging / EXECUTED),
             dict(parameters),
             engine_name="reporting",
@@ -288,6 +326,17 @@ def _run_notebook(
     except Exception:
         failure = re.sub(r"\x1b\[[0-9;]*m", "", traceback.format_exc())
         (staging / FAILURE).write_text(failure, encoding="utf-8")
+
+
+def _end_with_the_parent() -> None:
+    """Wait for the end of the process that wants the notebook run; end then, kernel included."""
+    multiprocessing.parent_process().join()
+    kernels = psutil.Process().children(recursive=True)
+    for kernel in kernels:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kernel.kill()
+    psutil.wait_procs(kernels, SECONDS_TO_STOP)
+    os._exit(1)
 
 
 def _collect(notebook: str, staging: Path, seconds: float, exit_code: int) -> Result:
@@ -312,15 +361,51 @@ def _keep(notebook: str, staging: Path, output_dir: Path, write_notebooks: bool)
     move_all({path: output_dir / path.name for path in made})
 
 
-def _clear_after_the_killed(output_dir: Path) -> None:
-    """Remove what runs left behind whose process is no more."""
-    for folder in output_dir.glob(".running-*-*"):
+@contextlib.contextmanager
+def _claim(notebook: str, output_dir: Path) -> Iterator[Path]:
+    """Keep other runs from a notebook's files in an output folder; yield a folder to work in.
+
+    Raises:
+        InUseError: If another run has claimed it.
+    """
+    place = output_dir / f".{notebook}{CLAIM}"
+    lock = Lock(place / "lock", f"{notebook} in {output_dir}")
+    while True:
+        place.mkdir(exist_ok=True)
         try:
-            os.kill(int(folder.name.split("-")[1]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            continue  # it is someone else's and alive
+            lock.take()
+        except FileNotFoundError:
+            continue  # The one who had it has just removed the folder.
+        break
+    try:
+        # Of a run that was killed, a notebook may still be ending.
+        worker = Lock(place / WORKER_LOCK, f"{notebook} in {output_dir}")
+        worker.take(SECONDS_TO_STOP)
+        worker.free()
+        _empty(place)
+        yield Path(tempfile.mkdtemp(dir=place))
+    finally:
+        _empty(place)
+        lock.free()
+        with contextlib.suppress(OSError):  # Another has claimed it already.
+            place.rmdir()
+
+
+def _empty(place: Path) -> None:
+    """Remove all but the lock."""
+    for path in place.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "lock":
+            path.unlink(missing_ok=True)
+
+
+def _clear_after_the_killed(output_dir: Path) -> None:
+    """Remove what runs of other notebooks left behind that are no more."""
+    for entry in FIGURES:
+        if (output_dir / f".{entry.notebook}{CLAIM}").is_dir():
+            with contextlib.suppress(InUseError), _claim(entry.notebook, output_dir):
+                pass
 
 
 def _stop(processes: Sequence[BaseProcess]) -> None:
@@ -386,16 +471,28 @@ def resolve_notebook(name: str) -> str:
     return matches[0] if matches else name
 
 
-def _parse_parameter(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(
-            f"parameter {text!r} is not of the form NAME=VALUE (no spaces inside a value)"
-        )
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+def _parse_parameters(texts: Sequence[str]) -> dict[str, Any]:
+    """Read texts of the form NAME=VALUE; a tuple becomes a list, as a notebook holds it."""
+    parameters = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(
+                f"parameter {text!r} is not of the form NAME=VALUE (no spaces inside a value)"
+            )
+        if name in parameters:
+            raise ValueError(f"parameter {name!r} is given twice")
+        try:
+            parameters[name] = _turn_into_lists(ast.literal_eval(value))
+        except (ValueError, SyntaxError, TypeError):
+            parameters[name] = value
+    return parameters
+
+
+def _turn_into_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _turn_into_lists(each) for name, each in value.items()}
+    return [_turn_into_lists(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -438,7 +535,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             profile=options.profile,
             output_dir=output_dir.resolve(),
             jobs=options.jobs,
-            parameters=dict(_parse_parameter(text) for text in options.parameter),
+            parameters=_parse_parameters(options.parameter),
         )
     except (OSError, ValueError) as error:
         print(f"regenerate: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -156,16 +156,14 @@ def train(
     recorder = Recorder(task, networks, steps=steps, norm_steps=norm_steps, components=components)
     settings = _describe(task, networks, recorder.run, num_steps, loss_tolerance)
     recorder.run = replace(recorder.run, description=settings)
-    saved = packed = None
+    saved, longest_span = None, 1
     if checkpoint is not None:
         if isinstance(networks, SingleNetwork):
             networks.check_repeatable(task.inputs)
         saved = Checkpoint(checkpoint, settings, checkpoint_seconds)
-        packed = saved.load()
-    state = _start(task, networks) if packed is None else _unpack(packed, task, networks, recorder)
-    longest_span, started = 1, time.perf_counter() - state.seconds
     with (
-        _giving_back(state),
+        saved or nullcontext() as packed,
+        _giving_back(_start(packed, task, networks, recorder)) as state,
         open_workers(len(state.learners)) as at_once,
         tqdm(
             total=num_steps,
@@ -176,6 +174,7 @@ def train(
             mininterval=SECONDS_BETWEEN_REFRESHES,
         ) as bar,
     ):
+        started = time.perf_counter() - state.seconds
         while True:
             if recorder.next_step == state.step:
                 measure = partial(Learner.measure, with_norms=recorder.wants_norms)
@@ -222,17 +221,24 @@ class _State:
 
 
 @contextmanager
-def _giving_back(state: _State) -> Iterator[None]:
+def _giving_back(state: _State) -> Iterator[_State]:
     """Leave the weights in the ensemble however the training ends."""
     try:
-        yield
+        yield state
     finally:
         for learner in state.learners:
             learner.give_back()
 
 
-def _start(task: Task, networks: Ensemble | SingleNetwork) -> _State:
-    """Return the state of a training that has not begun."""
+def _start(
+    packed: Mapping[str, np.ndarray] | None,
+    task: Task,
+    networks: Ensemble | SingleNetwork,
+    recorder: Recorder,
+) -> _State:
+    """Return the state of a training that has not begun, or goes on from what was packed."""
+    if packed is not None:
+        return _unpack(packed, task, networks, recorder)
     groups = share_out(networks, task.batch_size or len(task.inputs))
     return _State([Learner(task, networks, members) for members in groups], 0, 0.0)
 

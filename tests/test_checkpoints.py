@@ -1,11 +1,13 @@
 import contextlib
+import gc
 import json
-import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import torch
 
 import fprin_utils as fp
 from fprin_utils.learners import Learner
-from fprin_utils.storage import Checkpoint, open_whole, write_whole
+from fprin_utils.storage import Checkpoint, Lock
 
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
@@ -255,7 +257,7 @@ def test_saves_keep_their_distance(tmp_path, monkeypatch):
         ({"batch_size": 5}, "batch_size: None there, 5 here"),
         ({"loss_tolerance": 0.1}, "loss_tolerance: None there, 0.1 here"),
         ({"seeds": (0, 1, 3)}, r"seeds: \[0, 1, 2\] there, \[0, 1, 3\] here; initial weights"),
-        ({"init_std": 0.4}, r"\(initial weights: others\)"),
+        ({"init_std": 0.4}, r"\(initialization: .*; initial weights: others\)"),
         ({"widths": (9, 8)}, "network: 'tanh 1-9-7-1 torch.float32' there, 'tanh 1-9-8-1"),
         ({"targets": -TARGET}, r"\(targets: others\)"),
         ({"inputs": GRID + 1}, r"\(inputs: others\)"),
@@ -356,42 +358,84 @@ def test_a_link_goes_on_to_lead_to_its_file(tmp_path):
     assert (tmp_path / "run.npz").exists()
 
 
-def test_only_what_the_killed_left_is_removed(tmp_path):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    kept = [f".run.npz.{os.getppid()}.aside", f".run.npz.2.{ended.pid}.aside", ".run.npz.x.aside"]
-    for name in (*kept, f".run.npz.{ended.pid}.aside"):
+def test_a_training_clears_what_the_killed_left_of_its_checkpoint_alone(tmp_path):
+    kept = [".run.npz.2.77.aside", ".run.npz.x.aside", ".other.npz.77.aside"]
+    for name in (*kept, ".run.npz.77.aside", ".run.npz.lock"):
         (tmp_path / name).touch()
     train(tmp_path / "run.npz")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([*kept, "run.npz"])
 
 
-def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"earlier")
-    with pytest.raises(RuntimeError, match="half-way"):
-        write_half(path)
-    assert path.read_bytes() == b"earlier"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+def test_a_kill_while_the_place_is_tried_leaves_nothing_for_long(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def be_killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        # Between making a file and removing it.
+        patch.setattr(Path, "unlink", be_killed)
+        with pytest.raises(Killed):
+            train(tmp_path / "run.npz")
+    assert len(list(tmp_path.iterdir())) == 2, "what is tried, and the lock"
+    gc.collect()  # The lock goes with its process; here, with the object.
+    train(tmp_path / "run.npz")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
 
 
-def test_a_reader_never_meets_half_of_a_file(tmp_path):
-    path, contents = tmp_path / "file", [b"0" * 2_000_000, b"1" * 3_000_000]
-    write_whole(path, contents[0])
+@pytest.mark.parametrize("record_at", [[30, 400], [400]])
+def test_a_training_goes_on_that_was_saved_before_its_first_record(tmp_path, record_at):
+    settings = {"num_steps": 400, "record_at": record_at, "spectral_norms_at": [400]}
+    _, whole = train(None, **settings)
+    path = tmp_path / "run.npz"
+    stop_at_record(path, 1, lambda: train(path, checkpoint_seconds=0, **settings))
+    with np.load(path) as archive:
+        assert len(archive["run/losses"]) == 0
+    _, resumed = train(path, **settings)
+    for name in ("steps", "losses", "outputs", "spectral_norms"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(resumed, name))
 
-    def write_often():
-        for number in range(50):
-            write_whole(path, contents[number % 2])
+
+def test_two_trainings_do_not_share_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("fprin_utils.storage.SECONDS_TO_WAIT", 0.2)
+    path, waiting = tmp_path / "run.npz", threading.Event()
+    started = threading.Event()
+
+    def wait(*_):
+        started.set()
+        waiting.wait(60)
 
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(write_often)
-        while not writing.done():
-            # Not by ==, whose message would be as long as the file.
-            assert path.read_bytes() in contents, "half of a file"
-        writing.result()
+        first = pool.submit(train, path, on_progress=wait)
+        assert started.wait(60)
+        with pytest.raises(ValueError, match=r"another training goes on there: .*is in use"):
+            train(path)
+        waiting.set()
+        _, run = first.result()
+    _, again = train(path)
+    np.testing.assert_array_equal(run.losses, again.losses)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
 
 
-def write_half(path):
-    with open_whole(path) as file:
-        file.write(b"new")
-        raise RuntimeError("half-way")
+def test_a_second_training_waits_for_one_that_is_ending(tmp_path):
+    path = tmp_path / "run.npz"
+    lock = Lock(path.with_name(".run.npz.lock"), "it")
+    lock.take()
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(train, path)
+        time.sleep(0.3)
+        assert not training.done()
+        lock.free()
+        training.result(timeout=60)
+
+
+def test_a_training_that_was_interrupted_goes_on_in_the_same_process(tmp_path):
+    path, errors = tmp_path / "run.npz", []
+
+    try:
+        train(path, checkpoint_seconds=0, on_progress=lambda step, _: step and 1 / 0)
+    except ZeroDivisionError as error:
+        errors.append(error)  # As a notebook keeps it, with all that it refers to.
+    assert errors
+    train(path)

@@ -2,20 +2,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import nbformat
 import papermill
-import psutil
 import pytest
+from tiny import COMMAND, FIRST, FOURTH, SAVE, TRAIN, write_notebook
 
 from fprin_utils import regenerate
 from fprin_utils.regenerate import NOTEBOOKS, Result, format_table, main, store_outputs
-
-FIRST, FOURTH = "01_one_dimensional_peaks", "04_high_frequency_oscillation"
-COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +27,7 @@ COMMAND = [sys.executable, "-m", "fprin_utils.regenerate"]
         ),
         (["--parameter", "frequencies=[1]"], "unknown parameter 'frequencies' for 02_image"),
         (["--notebooks", "01", "01"], "a notebook is named twice"),
+        (["--parameter", "seed=1", "--parameter", "seed=2"], "parameter 'seed' is given twice"),
     ],
 )
 def test_a_bad_request_is_named_before_anything_runs(arguments, message, capsys, tmp_path):
@@ -40,40 +37,133 @@ def test_a_bad_request_is_named_before_anything_runs(arguments, message, capsys,
 
 
 def test_parameter_values_are_read_as_literals_or_else_as_text():
-    parse = regenerate._parse_parameter
-    assert parse("learning_rate=2e-5") == ("learning_rate", 2e-5)
-    assert parse("widths=[20, 20]") == ("widths", [20, 20])
-    assert parse("activation=tanh") == ("activation", "tanh")
+    parse = regenerate._parse_parameters
+    assert parse(["learning_rate=2e-5", "activation=tanh"]) == {
+        "learning_rate": 2e-5,
+        "activation": "tanh",
+    }
+    assert parse(["widths=[20, 20]"]) == {"widths": [20, 20]}
+    assert parse(["a=(1,4)", "b=[(1,(2,)),3]", "c=1,4"]) == {
+        "a": [1, 4],
+        "b": [[1, [2]], 3],
+        "c": [1, 4],
+    }
+    assert parse(["a={[1]:2}"]) == {"a": "{[1]:2}"}
+    with pytest.raises(ValueError, match="parameter 'seed' is given twice"):
+        parse(["seed=1", "num_steps=2", "seed=1"])
 
 
-def run_command(*arguments):
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A folder for tiny notebooks, which are run instead of the real ones."""
+    folder = tmp_path / "notebooks"
+    monkeypatch.setattr(regenerate, "NOTEBOOKS", folder)
+    return folder
 
 
-def test_a_failing_notebook_does_not_stop_the_others(tmp_path):
-    (tmp_path / f"{FOURTH}.png").write_bytes(b"earlier")
-    ended = run_command(
-        *("--profile", "smoke", "--notebooks", "01", "04", "--output", str(tmp_path)),
-        *("--parameter", "amplitudes=[1.0, 0.5]", "--parameter", "seed=5"),
-    )
-    assert ended.returncode == 1, "notebook 04 has three frequencies"
-    assert ended.stderr.count("ValueError: 2 amplitudes for 3 frequencies") == 1
-    table = {line.split()[0]: line for line in ended.stdout.splitlines() if line.strip()}
+def test_a_failing_notebook_does_not_stop_the_others(tmp_path, notebooks, capsys):
+    write_notebook(notebooks, FIRST, SAVE)
+    write_notebook(notebooks, FOURTH, "raise ValueError('2 amplitudes for 3 frequencies')", SAVE)
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / f"{FOURTH}.png").write_bytes(b"earlier")
+    arguments = ["--profile", "smoke", "--notebooks", "01", "04", "--output", str(output)]
+    assert main([*arguments, "--parameter", "seed=5"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("ValueError: 2 amplitudes for 3 frequencies") == 1
+    table = {line.split()[0]: line for line in printed.out.splitlines() if line.strip()}
     assert "FAILED" in table[FOURTH]
     assert table[FIRST].split()[3] == "-", "too few seeds for verdicts"
-    assert (tmp_path / f"{FOURTH}.png").read_bytes() == b"earlier"
+    assert (output / f"{FOURTH}.png").read_bytes() == b"earlier"
     made = {f"{FIRST}{ending}" for ending in (".json", ".pdf", ".png")}
-    assert {path.name for path in tmp_path.iterdir()} == made | {f"{FOURTH}.png"}
-    record = json.loads((tmp_path / f"{FIRST}.json").read_text())
+    assert {path.name for path in output.iterdir()} == made | {f"{FOURTH}.png"}
+    record = json.loads((output / f"{FIRST}.json").read_text())
     assert record["profile"] == "smoke"
     assert record["parameters"]["seed"] == 5
-    assert record["threads"] == max(1, regenerate._count_cores() // 2)
 
 
-def start_command(tmp_path, *arguments):
-    """Start a run and wait until its first notebook is at work."""
-    process = subprocess.Popen(
-        [*COMMAND, "--output", str(tmp_path), *arguments],
+def test_a_notebook_that_fails_after_it_saved_its_figure_has_failed(tmp_path, notebooks):
+    write_notebook(notebooks, FIRST, SAVE, "raise ValueError('too late')")
+    (result,) = regenerate.regenerate([FIRST], output_dir=tmp_path / "output")
+    assert result.record is None
+    assert "ValueError: too late" in result.failure
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+def test_a_notebook_that_saves_no_figure_has_failed(tmp_path, notebooks):
+    write_notebook(notebooks, FIRST, "pass")
+    (result,) = regenerate.regenerate([FIRST], output_dir=tmp_path / "output")
+    assert result.failure == "it ran to its end without saving a figure"
+
+
+def test_a_figure_that_cannot_be_put_in_its_place_is_a_failure_of_its_notebook(tmp_path, notebooks):
+    for name in (FIRST, FOURTH):
+        write_notebook(notebooks, name, SAVE)
+    output = tmp_path / "output"
+    (output / f"{FIRST}.pdf").mkdir(parents=True)
+    (output / f"{FIRST}.json").write_text("earlier")
+    first, fourth = regenerate.regenerate([FIRST, FOURTH], output_dir=output)
+    assert first.failure.startswith("its files cannot be stored: ")
+    assert f"{FIRST}.pdf is a folder" in first.failure
+    assert fourth.failure == ""
+    assert (output / f"{FIRST}.json").read_text() == "earlier"
+    assert not (output / f"{FIRST}.png").exists()
+
+
+def test_a_record_tells_processor_time_and_the_threads_of_its_share(
+    tmp_path, notebooks, monkeypatch
+):
+    save = (
+        "import time, matplotlib.pyplot as plt, fprin_utils as fp\n"
+        "settings = fp.configure(notebook, profile='quick', profiles={'quick': {}},\n"
+        "    output_dir=output_dir, seed=seed, num_seeds=1, device='cpu')\n"
+        "time.sleep(2)\n"
+        "busy = time.process_time() + 0.5\n"
+        "while time.process_time() < busy:\n    pass\n"
+        "fp.save_figure(plt.figure(), settings, [])"
+    )
+    write_notebook(notebooks, FIRST, save)
+    write_notebook(notebooks, FOURTH, SAVE)
+    monkeypatch.setattr(regenerate, "_count_cores", lambda: 4)
+    first, fourth = regenerate.regenerate([FIRST, FOURTH], output_dir=tmp_path / "output", jobs=2)
+    assert (first.failure, fourth.failure) == ("", "")
+    assert first.record["threads"] == min(2, os.cpu_count())  # PyTorch takes no more than cores
+    assert first.record["seconds"] >= 2.5
+    assert 0.5 <= first.record["cpu_seconds"] <= first.record["seconds"] - 1.5
+
+
+MARK_AND_WAIT = """\
+import pathlib, time
+pathlib.Path(MARK).touch()
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("send", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
+)
+def test_an_interrupted_run_leaves_earlier_figures_as_they_were(send, number, tmp_path):
+    notebooks, output, mark = (tmp_path / name for name in ("notebooks", "output", "mark"))
+    for name in (FIRST, FOURTH):
+        write_notebook(notebooks, name, MARK_AND_WAIT.replace("MARK", repr(str(mark))), SAVE)
+    output.mkdir()
+    pictures = [output / f"{name}.png" for name in (FIRST, FOURTH)]
+    for picture in pictures:
+        picture.write_bytes(b"earlier")
+    arguments = ["--notebooks", "01", "04", "--jobs", "1"]
+    process = start_command(notebooks, "--output", str(output), *arguments)
+    wait_until(process, mark.exists)
+    send(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; unfinished figures are as they were" in errors
+    assert sorted(output.iterdir()) == pictures
+    assert {picture.read_bytes() for picture in pictures} == {b"earlier"}
+
+
+def start_command(notebooks, *arguments):
+    return subprocess.Popen(
+        [*COMMAND, str(notebooks), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,73 +171,53 @@ def start_command(tmp_path, *arguments):
         # A test run in the background hands down an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def wait_until(process, condition):
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(f".running-*/{FIRST}/executed.ipynb")):
+    while not condition():
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(3)
-    return process
+        time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("send", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)]
-)
-def test_an_interrupted_run_leaves_earlier_figures_as_they_were(send, number, tmp_path):
-    pictures = [tmp_path / f"{name}.png" for name in (FIRST, FOURTH)]
-    for picture in pictures:
-        picture.write_bytes(b"earlier")
-    process = start_command(tmp_path, "--notebooks", "01", "04", "--jobs", "1")
-    send(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; unfinished figures are as they were" in errors
-    assert sorted(tmp_path.iterdir()) == pictures
-    assert {picture.read_bytes() for picture in pictures} == {b"earlier"}
+def test_a_killed_notebook_does_not_stop_the_others(tmp_path, notebooks):
+    kill = "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)"
+    write_notebook(notebooks, FIRST, kill, SAVE)
+    write_notebook(notebooks, FOURTH, "import time; time.sleep(0.5)", SAVE)
+    output = tmp_path / "output"
+    first, fourth = regenerate.regenerate([FIRST, FOURTH], output_dir=output)
+    assert first.failure == "its process ended with exit code -9"
+    assert fourth.failure == ""
+    made = {f"{FOURTH}{ending}" for ending in (".json", ".pdf", ".png")}
+    assert {path.name for path in output.iterdir()} == made
 
 
-def test_a_killed_notebook_does_not_stop_the_others(tmp_path):
-    process = start_command(
-        *(tmp_path, "--profile", "smoke", "--notebooks", "01", "04"),
-        *("--parameter", "num_steps=2000"),
-    )
-    (at_work,) = [
-        each
-        for each in psutil.Process(process.pid).children(recursive=True)
-        for kernel in each.children()
-        if "ipykernel_launcher" in kernel.cmdline() and kernel.cwd().endswith(FIRST)
-    ]
-    at_work.kill()
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert f"{FIRST} failed:\nits process ended with exit code -9" in errors
-    assert (tmp_path / f"{FOURTH}.png").is_file()
-    assert not (tmp_path / f"{FIRST}.png").exists()
-    assert f"{FOURTH}.png" in output
-
-
-def test_a_killed_long_run_goes_on_where_it_was_stopped(tmp_path):
-    arguments = ["--profile", "paper", "--notebooks", "01", "--output", str(tmp_path)]
-    for parameter in ("num_steps=30000", "num_seeds=2", "widths=[20,20]"):
-        arguments += ["--parameter", parameter]
-    checkpoints = tmp_path / "checkpoints"
+def test_a_killed_long_run_goes_on_where_it_was_stopped(tmp_path, notebooks):
+    write_notebook(notebooks, FIRST, TRAIN, SAVE)
+    output = tmp_path / "output"
+    checkpoints = output / "checkpoints"
     first, second = (checkpoints / f"{FIRST}.{name}.npz" for name in ("target", "control"))
-    process = subprocess.Popen([*COMMAND, *arguments], start_new_session=True)
-    while not first.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    arguments = ["--notebooks", "01", "--profile", "paper", "--output", str(output)]
+    with start_command(notebooks, *arguments) as process:
+        wait_until(process, first.exists)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not second.exists()
+    left = len(first.read_bytes())
+
+    run = {"profile": "paper", "output_dir": output}
+    (refused,) = regenerate.regenerate([FIRST], parameters={"learning_rate": 0.5}, **run)
+    assert f"{FIRST}.target.npz is a checkpoint of another training" in refused.failure
+    assert len(first.read_bytes()) == left
     assert not second.exists()
 
-    refused = run_command(*arguments, "--parameter", "learning_rate=0.5")
-    assert refused.returncode == 1
-    assert f"{FIRST}.target.npz is a checkpoint of another training" in refused.stderr
-    assert first.exists()
-
-    assert run_command(*arguments).returncode == 0
-    assert (tmp_path / f"{FIRST}.png").exists()
+    (gone_on,) = regenerate.regenerate([FIRST], **run)
+    assert gone_on.failure == ""
     assert list(checkpoints.iterdir()) == []
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    assert {path.name for path in output.iterdir()} == {
+        "checkpoints",
+        *(f"{FIRST}{ending}" for ending in (".json", ".pdf", ".png")),
+    }
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):

@@ -1,0 +1,68 @@
+"""Notebooks that take no time, for tests of what runs notebooks."""
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+
+FIRST, FOURTH = "01_one_dimensional_peaks", "04_high_frequency_oscillation"
+# The command line, over the notebooks of a folder.
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; from pathlib import Path; from fprin_utils import regenerate\n"
+    "regenerate.NOTEBOOKS = Path(sys.argv[1]); sys.exit(regenerate.main(sys.argv[2:]))",
+]
+PARAMETERS = """\
+profile = None  # profile
+seed = 0  # seed
+learning_rate = 0.01  # rate
+output_dir = "output"  # folder
+"""
+# What fp.save_figure leaves, without what it takes to import it.
+SAVE = """\
+import json, os, pathlib
+for ending in ("png", "pdf"):
+    pathlib.Path(output_dir, f"{notebook}.{ending}").write_text(f"{notebook} {seed}")
+record = {"profile": profile, "parameters": {"seed": seed}, "claims": [], "peak_memory_mb": 1}
+pathlib.Path(output_dir, f"{notebook}.json").write_text(json.dumps(record))
+"""
+
+
+# Two trainings of some seconds, each with a checkpoint.
+TRAIN = """\
+import fprin_utils as fp
+settings = fp.configure(
+    notebook, profile=profile, profiles={"paper": {}}, output_dir=output_dir, seed=seed,
+    num_seeds=2, device="cpu", learning_rate=learning_rate,
+)
+grid = fp.make_grid(24)
+for name in ("target", "control"):
+    fp.train(
+        fp.Ensemble([20], seeds=settings.seeds), grid, fp.make_sinusoids(grid, [1, 3]),
+        num_steps=3000, learning_rate=settings.learning_rate,
+        checkpoint=settings.checkpoint(name), checkpoint_seconds=0.01,
+    )
+"""
+
+
+def write_notebook(folder: Path, name: str, *cells: str) -> None:
+    """Write a notebook whose cells follow a cell of parameters."""
+    folder.mkdir(exist_ok=True)
+    first = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    texts = (f"notebook = {name!r}", *cells)
+    book = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, texts)])
+    book.metadata["kernelspec"] = {
+        "name": "python3",
+        "language": "python",
+        "display_name": "Python 3",
+    }
+    nbformat.write(book, folder / f"{name}.ipynb")
+
+
+def read_seeds(folder: Path, name: str) -> set[int]:
+    """Return the seeds of which the files of a figure are; one if they are of one run."""
+    seeds = {int((folder / f"{name}.{end}").read_text().split()[-1]) for end in ("png", "pdf")}
+    record = json.loads((folder / f"{name}.json").read_text())
+    return seeds | {record["parameters"]["seed"]}
