@@ -1,4 +1,4 @@
-"""The environment that make sets up: whole, of this folder, of this lock; with a stand-in for pip."""
+"""The environment that make sets up: whole, of this folder and lock; with a stand-in for pip."""
 
 import os
 import shutil
