@@ -1,5 +1,8 @@
 # Everything happens in .venv, which is made from the lock when it is needed.
-PYTHON ?= python3.11
+# Any Python from 3.11 to 3.13 will do; make PYTHON=/path/to/python names another.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
+  $(shell $(name) -c $(SUITS) 2> /dev/null && echo $(name))))
+SUITS := 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 VENV := .venv
 RUN := $(VENV)/bin/python
 
@@ -51,11 +54,36 @@ lock:
 clean:
 	rm -rf $(VENV)
 
+# What is installed notes, when all of it is there, the folder and the files it was made from: a copy
+# of the folder, or another lock, is another environment and is made from nothing.
+LOCKED := $(CURDIR) $(shell cksum < requirements.lock)
+READY := $(shell cat pyproject.toml voila.json | cksum)
+ifneq ($(shell cat $(VENV)/.locked 2> /dev/null),$(LOCKED))
+.PHONY: $(VENV)/.locked
+endif
+ifneq ($(shell cat $(VENV)/.ready 2> /dev/null),$(READY))
+.PHONY: $(VENV)/.ready
+endif
+
+$(VENV)/.locked:
+	@if [ -L $(VENV) ]; then \
+	  echo "$(VENV) is a link to an environment of another folder; remove the link." >&2; exit 1; fi
+	@if ! $(or $(PYTHON),false) -c 'import venv'; then \
+	  echo "No Python 3.11, 3.12 or 3.13 with venv was found; name one: make PYTHON=..." >&2; exit 1; fi
+	@if [ -s $@ ] && [ "$$(sed 's/ [0-9]* [0-9]*$$//' $@)" != "$(CURDIR)" ]; then \
+	  echo "$(VENV) was made in another folder: $$(cat $@)"; fi
+	@echo "Installing into $(VENV); this takes some minutes the first time."
+	@rm -f $@ $(VENV)/.ready
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.lock
+	@echo "$(LOCKED)" > $@
+
 # cffconvert asks for a jsonschema older than Jupyter's but works with the newer one, so it comes
 # without its dependencies; the lock has them.
-$(VENV)/.ready: requirements.lock pyproject.toml
-	@echo "Installing into $(VENV); this takes some minutes the first time."
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.lock
-	$(RUN) -m pip install --quiet --no-deps cffconvert==2.0.0 --editable .
-	touch $@
+$(VENV)/.ready: $(VENV)/.locked
+	@rm -f $@
+	$(RUN) -m pip install --quiet --no-deps --force-reinstall cffconvert==2.0.0 --editable .
+	@mkdir -p $(VENV)/etc/jupyter
+	cp voila.json $(VENV)/etc/jupyter/voila.json
+	cp voila.json $(VENV)/etc/jupyter/jupyter_server_config.json
+	@echo "$(READY)" > $@

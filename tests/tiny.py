@@ -49,7 +49,7 @@ for name in ("target", "control"):
 
 def write_notebook(folder: Path, name: str, *cells: str) -> None:
     """Write a notebook whose cells follow a cell of parameters."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     first = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     texts = (f"notebook = {name!r}", *cells)
     book = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, texts)])
