@@ -2,6 +2,7 @@
 
 import ast
 import html
+import os
 import re
 import subprocess
 import sys
@@ -50,11 +51,27 @@ def read_table(code_cells):
     return [row[2:-2].split(" | ") for table in tables for row in table.splitlines()[2:]]
 
 
+def list_tracked(folder):
+    command = ["git", "ls-files", folder]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        # Such as "detected dubious ownership", in a clone that somebody else owns.
+        reason = next(iter(ended.stderr.splitlines()), f"exit code {ended.returncode}")
+        pytest.fail(f"git does not list the files of {ROOT}: {reason}", pytrace=False)
+    return ended.stdout.split()
+
+
+def test_a_git_that_refuses_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "git").write_text("#!/bin/sh\necho 'fatal: dubious\nmore' >&2; exit 128\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(pytest.fail.Exception, match=r"^git does not list .*: fatal: dubious$"):
+        list_tracked("figures")
+
+
 def test_registry_notebooks_and_figures_are_the_same():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
-    tracked = subprocess.run(
-        ["git", "ls-files", "figures"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    tracked = list_tracked("figures")
     made = [f"figures/{name}.{ending}" for name in NAMES for ending in ("json", "png")]
     assert sorted(tracked) == sorted([*made, "figures/README.md"])
     assert list(REFERENCE) == NAMES
