@@ -17,7 +17,8 @@ from pathlib import Path
 
 from fprin_utils.figures import FIGURES
 from fprin_utils.publish import STEADINESS, update_readmes
-from fprin_utils.regenerate import regenerate, resolve_notebook
+from fprin_utils.record import run_all
+from fprin_utils.regenerate import resolve_notebook
 from fprin_utils.storage import write_whole
 from fprin_utils.verdicts import CHECKING
 
@@ -51,13 +52,9 @@ def run_setting(notebooks: Sequence[str], environment: Mapping[str, str]) -> dic
         RuntimeError: If a notebook fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        results = regenerate(
-            notebooks, output_dir=Path(folder), environment={**environment, CHECKING: "1"}
-        )
+        results = run_all(notebooks, Path(folder), environment={**environment, CHECKING: "1"})
     said = {}
     for result in results:
-        if result.record is None:
-            raise RuntimeError(f"{result.notebook} failed:\n{result.failure}")
         for claim in result.record["claims"]:
             said[claim["id"]] = _count(claim)
             if "control" in claim:

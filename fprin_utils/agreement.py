@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import numpy as np
 import scipy.stats
 
 from fprin_utils.claims import Tally
@@ -55,28 +54,31 @@ def count_seeds_needed(reference: Tally) -> int:
     if not is_extreme(reference):
         return FEWEST_SEEDS
     for seeds in range(FEWEST_SEEDS, MOST_SEEDS):
-        trials = seeds * reference.trials // reference.seeds
-        if compute_power(reference, Tally(trials // 2, trials, seeds)) >= POWER:
+        if compute_power(reference, seeds) >= POWER:
             return seeds
     return MOST_SEEDS
 
 
-def compute_power(reference: Tally, today: Tally, share: float = 0.5) -> float:
+def list_outcomes(reference: Tally, seeds: int) -> list[Tally]:
+    """Return all outcomes that so many seeds may have, from none to all, if as many are reached."""
+    trials = seeds * reference.trials // reference.seeds
+    return [Tally(held, trials, seeds) for held in range(trials + 1)]
+
+
+def compute_power(reference: Tally, seeds: int, share: float = 0.5) -> float:
     """Return how probable it is that outcomes with another share disagree with a reference.
 
     Args:
         reference: The stored outcomes.
-        today: Numbers of trials and seeds; its successes do not matter.
+        seeds: Seeds of the outcomes that are compared; as large a share of them is reached.
         share: The share with which the trials hold.
 
     Returns:
         Probability, from the binomial distribution.
     """
-    successes = np.arange(today.trials + 1)
-    disagrees = [
-        not Tally(int(held), today.trials, today.seeds).agrees_with(reference) for held in successes
-    ]
-    return float(scipy.stats.binom.pmf(successes, today.trials, share) @ disagrees)
+    outcomes = list_outcomes(reference, seeds)
+    disagrees = [not today.agrees_with(reference) for today in outcomes]
+    return float(scipy.stats.binom.pmf(range(len(outcomes)), len(outcomes) - 1, share) @ disagrees)
 
 
 def compute_false_alarm(reference: Tally, seeds: int) -> float:
@@ -93,8 +95,7 @@ def compute_false_alarm(reference: Tally, seeds: int) -> float:
     Returns:
         Probability.
     """
-    trials = seeds * reference.trials // reference.seeds
-    held = [Tally(hits, trials, seeds) for hits in range(trials + 1)]
+    held = list_outcomes(reference, seeds)
     share = reference.successes / max(reference.trials, 1)
     reached = [Tally(round(hits * share), hits, seeds) for hits in range(seeds + 1)]
     total = 0.0

@@ -213,16 +213,15 @@ def _format_steadiness(
     settings: Mapping[str, Mapping[str, Sequence[int]]],
 ) -> str:
     verdict = words[test["verdict"]]
+    # A setting may have been run for some notebooks only.
+    said = {setting: counts[name] for setting, counts in settings.items() if name in counts}
     if "runs" not in test:
-        same = sum(
-            bool(said[name][0]) == (test["verdict"] == "holds") for said in settings.values()
-        )
-        return format_row(
-            [name, f"{verdict} (an identity)", *[f"{same} of {len(settings)}"] * 2, ""]
-        )
+        same = sum((held == 1) == (test["verdict"] == "holds") for held, *_ in said.values())
+        share = f"{same} of {len(said)}"
+        return format_row([name, f"{verdict} (an identity)", share, share, ""])
     reference = pool(test)
     runs = {f"first seed {seed}": Tally(*counts) for seed, counts in test["runs"].items()}
-    runs |= {setting: Tally(*said[name]) for setting, said in settings.items()}
+    runs |= {setting: Tally(*counts) for setting, counts in said.items()}
     agree = sum(run.agrees_with(reference) for run in runs.values())
     others = {at: words[run.verdict] for at, run in runs.items() if words[run.verdict] != verdict}
     return format_row(
@@ -245,10 +244,7 @@ def format_agreement_table() -> str:
         if not tallies:
             continue
         alarms.append(sum(compute_false_alarm(tally, seeds) for tally in tallies))
-        found = [
-            compute_power(t, Tally(0, seeds * t.trials // t.seeds, seeds))
-            for t in filter(is_extreme, tallies)
-        ]
+        found = [compute_power(tally, seeds) for tally in filter(is_extreme, tallies)]
         most = max(tally.seeds for tally in tallies)
         least = f"{min(found):.2f}" if found else "-"
         rows.append(format_row([notebook, str(seeds), str(most), f"{alarms[-1]:.1e}", least]))

@@ -36,8 +36,8 @@ def record(notebooks: Sequence[str]) -> None:
         _forget(notebooks)
         for seed in FIRST_SEEDS[1:]:
             with tempfile.TemporaryDirectory() as folder:
-                _note(seed, _run(tested, Path(folder), parameters={"seed": seed}))
-        results = _run(
+                _note(seed, run_all(tested, Path(folder), parameters={"seed": seed}))
+        results = run_all(
             *(notebooks, FIGURES_DIR), environment={RECORDING: "1"}, write_notebooks=True
         )
         _note(FIRST_SEEDS[0], results)
@@ -48,7 +48,8 @@ def record(notebooks: Sequence[str]) -> None:
     publish.update_readmes()
 
 
-def _run(notebooks: Sequence[str], output_dir: Path, **options: Any) -> list[Result]:
+def run_all(notebooks: Sequence[str], output_dir: Path, **options: Any) -> list[Result]:
+    """Run notebooks as `regenerate` does, but raise a RuntimeError if one of them fails."""
     results = regenerate(notebooks, output_dir=output_dir, **options) if notebooks else []
     failures = [f"{result.notebook}:\n{result.failure}" for result in results if result.failure]
     if failures:

@@ -23,8 +23,6 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from fprin_utils.checks import check_number
-
 try:
     import fcntl
 except ImportError:  # There is none on Windows: a lock is always free there.
@@ -182,13 +180,20 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     """Do what `open_whole` does, for a file that is held."""
     aside = _name_beside(path, "aside")
     try:
-        with aside.open("wb") as file:
+        with _open_synced(aside) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _open_synced(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write that is on the disk when it is closed."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _name_beside(path: Path, ending: str) -> Path:
@@ -222,10 +227,8 @@ def write_all_whole(contents: Mapping[Path, bytes]) -> None:
         for path, content in contents.items():
             asides[path] = _name_beside(path, "aside")
             stack.callback(asides[path].unlink, missing_ok=True)
-            with asides[path].open("wb") as file:
+            with _open_synced(asides[path]) as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
         stack.pop_all()
         _put_in_place(asides)
 
@@ -364,14 +367,9 @@ class Checkpoint:
             path: The file.
             settings: Everything on which the training depends, as JSON can hold it; digests stand
                 for arrays.
-            seconds: Least time between two saves.
-
-        Raises:
-            ValueError: If the time is negative.
+            seconds: Least time between two saves, 0 or more.
         """
-        self.seconds = check_number(
-            "checkpoint_seconds", seconds, "0 or more", lambda seconds: seconds >= 0
-        )
+        self.seconds = seconds
         self.settings = json.loads(json.dumps(settings))
         self.saved = time.monotonic()
         self.name = path

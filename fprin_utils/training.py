@@ -140,7 +140,9 @@ def train(
     check_kind(
         "checkpoint", checkpoint, (str, Path, NoneType), "a path; no file can be written there"
     )
-    check_number("checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0)
+    checkpoint_seconds = check_number(
+        "checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0
+    )
     num_steps = check_whole("num_steps", num_steps)
     record_at = make_steps(num_steps) if record_at is None else record_at
     steps = _check_steps("record_at", record_at, num_steps)

@@ -55,10 +55,14 @@ class Reference:
     obstacle: str = ""
     first_seed: int | None = None
 
+    def look_up(self, claim: Claim | Identity, *, is_control: bool = False) -> Mapping[str, Any]:
+        """Return what is stored of a claim, or of its control; nothing if it is not there."""
+        stored = self.tests.get(claim.id, {})
+        return stored.get("control", {}) if is_control else stored
+
     def find(self, claim: Claim, *, is_control: bool = False) -> Tally | None:
         """Return the outcomes of a claim, or of its control, over all runs; None without any."""
-        stored = self.tests.get(claim.id, {})
-        stored = stored.get("control", {}) if is_control else stored
+        stored = self.look_up(claim, is_control=is_control)
         runs = {int(seed): Tally(*counts) for seed, counts in stored.get("runs", {}).items()}
         if self.first_seed is not None:
             runs[self.first_seed] = (claim.control if is_control else claim).tally
@@ -155,8 +159,7 @@ def _compare(claim: Claim | Identity, reference: Reference, *, is_control: bool 
     tested = claim.control if is_control else claim
     words = CONTROL_VERDICTS if is_control else VERDICTS
     if isinstance(tested, Identity):
-        stored = reference.tests.get(claim.id, {})
-        stored = stored.get("control", {}) if is_control else stored
+        stored = reference.look_up(claim, is_control=is_control)
         if reference.first_seed is None and stored.get("verdict") != tested.verdict:
             return f"DISAGREES: {words[tested.verdict]}, unlike the reference"
         return f"agrees: {words[tested.verdict]}"
