@@ -19,7 +19,7 @@ figures: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses auto --dist loadscope --durations 25
 	env -u FPRIN_PROFILE FPRIN_CHECK=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto \
 	  --dist loadscope --nbval-lax -o filterwarnings=default notebooks
 
