@@ -55,6 +55,9 @@ def run_script(path, *, batch_size=0, seconds=0.0, kill_after=None, slow=False):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         if kill_after is not None:
+            # A busy machine takes its time to come to the first save.
+            while process.poll() is None and not path.exists():
+                time.sleep(0.01)
             time.sleep(kill_after)
             process.send_signal(signal.SIGKILL)
     if kill_after is not None:
@@ -74,12 +77,11 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, batch_size):
         code = run_script(
             path,
             batch_size=batch_size,
-            kill_after=generator.uniform(0.1, 0.5),
+            kill_after=generator.uniform(0.0, 0.4),
             slow=attempt % 2 == 1,
         )
-        if path.exists():
-            with np.load(path) as archive:
-                progress.append(archive["step"].item())
+        with np.load(path) as archive:
+            progress.append(archive["step"].item())
         kills += code == -signal.SIGKILL
     assert progress == sorted(progress)
     assert progress[-1] > 0
