@@ -8,12 +8,14 @@ from typing import Any
 
 import scipy.stats
 
-from fprin_utils.claims import Tally
+from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, Tally
 from fprin_utils.verdicts import sum_tallies
 
 # How often a check must notice that a share of 0.9 or more has fallen to one half.
 POWER = 0.8
 FEWEST_SEEDS, MOST_SEEDS = 8, 64
+# False alarms of a notebook that are rare enough, and how many more seeds they are worth.
+RARE, SPARE_SEEDS = 1e-3, 5
 
 
 def pool(test: Mapping[str, Any]) -> Tally:
@@ -27,14 +29,38 @@ def list_tallies(entry: Mapping[str, Any]) -> list[Tally]:
     return [pool(part) for part in stored if "runs" in part]
 
 
+def are_settled(entry: Mapping[str, Any]) -> bool:
+    """Tell whether two outcomes more or fewer would leave what is told of all of them alone."""
+    claims = entry["tests"].values()
+    controls = [test["control"] for test in claims if "control" in test]
+    told = [(test, VERDICTS) for test in claims] + [(test, CONTROL_VERDICTS) for test in controls]
+    return all(pool(test).is_settled(words) for test, words in told if "runs" in test)
+
+
 def is_extreme(reference: Tally) -> bool:
     """Tell whether a share is 0.9 or more, or 0.1 or less."""
     return reference.trials > 0 and not 0.1 < reference.successes / reference.trials < 0.9
 
 
 def count_check_seeds(entry: Mapping[str, Any]) -> int | None:
-    """Return how many seeds a check of a notebook needs for all that is stored of it."""
-    return max(map(count_seeds_needed, list_tallies(entry)), default=None)
+    """Return how many seeds a check of a notebook needs for all that is stored of it.
+
+    So many that each test is powerful enough; a few more where that makes its false alarms rare.
+    Both rise and fall with the number, as outcomes are whole.
+    """
+    tallies = list_tallies(entry)
+    if not tallies:
+        return None
+    least = max(map(count_seeds_needed, tallies))
+    alarms = {
+        seeds: sum(compute_false_alarm(tally, seeds) for tally in tallies)
+        for seeds in range(least, least + SPARE_SEEDS + 1)
+        if all(compute_power(tally, seeds) >= POWER for tally in filter(is_extreme, tallies))
+    }
+    if not alarms:
+        return least
+    rare = [seeds for seeds, alarm in alarms.items() if alarm < RARE]
+    return rare[0] if rare else min(alarms, key=alarms.get)
 
 
 @cache

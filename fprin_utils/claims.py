@@ -161,6 +161,11 @@ class Tally:
         ]
         return len({words[verdict] for verdict in moved}) == 1
 
+    @property
+    def firm_verdict(self) -> str:
+        """The verdict, or `mixed` where two outcomes more or fewer would change it."""
+        return self.verdict if self.is_settled() else "mixed"
+
     def agrees_with(self, reference: Tally) -> bool:
         """Tell whether these outcomes may have the same shares as others that were stored.
 

@@ -221,7 +221,7 @@ def _format_claim(
     stored: Tally | None,
 ) -> str:
     outcomes, interval = tested.describe_outcomes()
-    in_all = f"{describe_tally(stored)}: {words[stored.verdict]}" if stored else "-"
+    in_all = f"{describe_tally(stored)}: {words[stored.firm_verdict]}" if stored else "-"
     verdict = f"**{words[tested.verdict]}**"
     return format_row([f"{label}: {tested.statement}", verdict, outcomes, interval, effect, in_all])
 

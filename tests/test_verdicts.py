@@ -125,6 +125,8 @@ def test_a_verdict_is_settled_if_two_outcomes_do_not_change_it():
     assert not fp.Tally(7, 7, 16).is_settled()
     assert fp.Tally(47, 48, 48).is_settled()
     assert not fp.Tally(32, 48, 48).is_settled()
+    assert (fp.Tally(60, 96, 96).verdict, fp.Tally(60, 96, 96).firm_verdict) == ("holds", "mixed")
+    assert fp.Tally(67, 96, 96).firm_verdict == "holds"
 
 
 class TestComparison:
