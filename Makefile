@@ -19,7 +19,9 @@ figures: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest --numprocesses auto --dist loadscope --durations 25
+	@# Many tests wait for processes of their own: one more at a time than there are cores.
+	$(RUN) -m pytest --numprocesses $$($(RUN) -c 'import os; print(os.cpu_count() + 1)') \
+	  --dist loadscope --durations 25
 	env -u FPRIN_PROFILE FPRIN_CHECK=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto \
 	  --dist loadscope --nbval-lax -o filterwarnings=default notebooks
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import scipy.stats
 
-from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, Tally
+from fprin_utils.claims import Tally
 from fprin_utils.verdicts import sum_tallies
 
 # How often a check must notice that a share of 0.9 or more has fallen to one half.
@@ -27,14 +27,6 @@ def list_tallies(entry: Mapping[str, Any]) -> list[Tally]:
     """Return the pooled outcomes of the claims and controls that are stored of a notebook."""
     stored = [part for test in entry["tests"].values() for part in (test, test.get("control", {}))]
     return [pool(part) for part in stored if "runs" in part]
-
-
-def are_settled(entry: Mapping[str, Any]) -> bool:
-    """Tell whether two outcomes more or fewer would leave what is told of all of them alone."""
-    claims = entry["tests"].values()
-    controls = [test["control"] for test in claims if "control" in test]
-    told = [(test, VERDICTS) for test in claims] + [(test, CONTROL_VERDICTS) for test in controls]
-    return all(pool(test).is_settled(words) for test, words in told if "runs" in test)
 
 
 def is_extreme(reference: Tally) -> bool:

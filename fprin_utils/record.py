@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fprin_utils import publish
-from fprin_utils.agreement import are_settled, count_check_seeds, pool
+from fprin_utils.agreement import count_check_seeds, pool
 from fprin_utils.figures import FIGURES
 from fprin_utils.regenerate import FIGURES_DIR, Result, regenerate, resolve_notebook
 from fprin_utils.storage import write_whole
 from fprin_utils.verdicts import RECORDING, REFERENCE, read_reference, select_own
 
 # The outcomes of these runs are pooled; the first is the one whose outputs the notebooks hold.
-FIRST_SEEDS = (0, 1000, 2000)
-# So are these, of notebooks with a verdict that two outcomes more or fewer would change; they are
-# run once, whatever comes out.
-FURTHER_SEEDS = (3000, 4000, 5000)
+FIRST_SEEDS = (0, 1000, 2000, 3000, 4000, 5000)
 
 
 def record(notebooks: Sequence[str]) -> None:
@@ -39,7 +36,6 @@ def record(notebooks: Sequence[str]) -> None:
         _forget(notebooks)
         _add_runs(tested, FIRST_SEEDS[1:])
         _make_stored_run(notebooks)
-        _add_further_runs(tested)
     except BaseException:
         if before is not None:
             write_whole(REFERENCE, before)
@@ -57,14 +53,6 @@ def _make_stored_run(notebooks: Sequence[str]) -> None:
     """Run notebooks with the first of the seeds, and store their outputs in them."""
     options = {"environment": {RECORDING: "1"}, "write_notebooks": True}
     _note(FIRST_SEEDS[0], run_all(notebooks, FIGURES_DIR, **options))
-
-
-def _add_further_runs(notebooks: Sequence[str]) -> None:
-    """Run notebooks with a verdict near a border with further seeds, and store their outputs."""
-    stored = read_reference()
-    near = [name for name in notebooks if not are_settled(stored[name])]
-    _add_runs(near, FURTHER_SEEDS)
-    _make_stored_run(near)
 
 
 def run_all(notebooks: Sequence[str], output_dir: Path, **options: Any) -> list[Result]:

@@ -1,7 +1,6 @@
 """Tests of the repository itself: what it says in several places must be the same everywhere."""
 
 import ast
-import copy
 import html
 import os
 import re
@@ -19,9 +18,9 @@ from packaging.version import Version
 
 import fprin_utils as fp
 from fprin_utils import publish
-from fprin_utils.agreement import are_settled, pool
+from fprin_utils.agreement import pool
 from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, describe_tally
-from fprin_utils.record import FIRST_SEEDS, FURTHER_SEEDS
+from fprin_utils.record import FIRST_SEEDS
 from fprin_utils.regenerate import NOTEBOOKS, ROOT
 from fprin_utils.verdicts import describe_whole_effect, read_reference
 
@@ -243,19 +242,9 @@ class TestNotebook:
                     is_within = part["error"] <= part["tolerance"]
                     assert part["verdict"] == ("holds" if is_within else "fails")
                     continue
-                assert list(map(int, part["runs"])) == list_first_seeds(stored)
+                assert list(part["runs"]) == [str(seed) for seed in FIRST_SEEDS]
                 assert part["verdict"] == pool(part).firm_verdict
                 assert pool(part).seeds >= 24
-
-
-def list_first_seeds(entry):
-    """The first seeds of the runs that a notebook's reference should have."""
-    entry = copy.deepcopy(entry)
-    for test in entry["tests"].values():
-        for part in (test, test["control"]):
-            if "runs" in part:
-                part["runs"] = {str(seed): part["runs"][str(seed)] for seed in FIRST_SEEDS}
-    return [*FIRST_SEEDS] if are_settled(entry) else [*FIRST_SEEDS, *FURTHER_SEEDS]
 
 
 def test_both_conda_environments_are_the_same_file():
