@@ -19,9 +19,8 @@ figures: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	@# Many tests wait for processes of their own: one more at a time than there are cores.
-	$(RUN) -m pytest --numprocesses $$($(RUN) -c 'import os; print(os.cpu_count() + 1)') \
-	  --dist loadscope --durations 25
+	@# In the order of their names, so that no long file is left for the end.
+	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25
 	env -u FPRIN_PROFILE FPRIN_CHECK=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto \
 	  --dist loadscope --nbval-lax -o filterwarnings=default notebooks
 
