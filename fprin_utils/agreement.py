@@ -44,15 +44,14 @@ def count_check_seeds(entry: Mapping[str, Any]) -> int | None:
     if not tallies:
         return None
     least = max(map(count_seeds_needed, tallies))
-    alarms = {
-        seeds: sum(compute_false_alarm(tally, seeds) for tally in tallies)
-        for seeds in range(least, least + SPARE_SEEDS + 1)
-        if all(compute_power(tally, seeds) >= POWER for tally in filter(is_extreme, tallies))
-    }
-    if not alarms:
-        return least
-    rare = [seeds for seeds, alarm in alarms.items() if alarm < RARE]
-    return rare[0] if rare else min(alarms, key=alarms.get)
+    alarms = {}
+    for seeds in range(least, least + SPARE_SEEDS + 1):
+        if any(compute_power(tally, seeds) < POWER for tally in filter(is_extreme, tallies)):
+            continue
+        alarms[seeds] = sum(compute_false_alarm(tally, seeds) for tally in tallies)
+        if alarms[seeds] < RARE:
+            return seeds
+    return min(alarms, key=alarms.get, default=least)
 
 
 @cache
