@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import scipy.stats
+import scipy
 
 from fprin_utils.claims import Tally
 from fprin_utils.verdicts import sum_tallies

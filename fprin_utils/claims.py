@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from fprin_utils.checks import (
     as_array,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import scipy.signal
+import scipy
 
 from fprin_utils.checks import (
     as_array,

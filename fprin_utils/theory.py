@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
-from scipy.special import xlogy
+import scipy
 
 from fprin_utils.checks import (
     MOST_VALUES,
@@ -262,14 +261,19 @@ def fit_approach(
     def miss(parameters: np.ndarray) -> float:
         log_prefactor, rate = parameters
         shares = np.exp(np.minimum(log_prefactor - rate / radii, np.log(NEAR_ONE)))
-        return -(xlogy(failures, shares) + xlogy(successes, 1 - shares)).sum()
+        return -(
+            scipy.special.xlogy(failures, shares) + scipy.special.xlogy(successes, 1 - shares)
+        ).sum()
 
     # A straight line through the log shares of failures starts the search.
     slope, height = np.polyfit(1 / radii[seen], np.log(failures[seen] / trials[seen]), 1)
     found = scipy.optimize.minimize(
         miss, [height, -slope], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8}
     )
-    best = -(xlogy(failures, failures / trials) + xlogy(successes, successes / trials)).sum()
+    best = -(
+        scipy.special.xlogy(failures, failures / trials)
+        + scipy.special.xlogy(successes, successes / trials)
+    ).sum()
     log_prefactor, rate = found.x
     return ApproachFit(
         prefactor=float(np.exp(log_prefactor)),
