@@ -34,25 +34,18 @@ def record(notebooks: Sequence[str]) -> None:
     tested = [entry.notebook for entry in FIGURES if entry.claims and entry.notebook in notebooks]
     try:
         _forget(notebooks)
-        _add_runs(tested, FIRST_SEEDS[1:])
-        _make_stored_run(notebooks)
+        for seed in FIRST_SEEDS[1:]:
+            with tempfile.TemporaryDirectory() as folder:
+                _note(seed, run_all(tested, Path(folder), parameters={"seed": seed}))
+        results = run_all(
+            *(notebooks, FIGURES_DIR), environment={RECORDING: "1"}, write_notebooks=True
+        )
+        _note(FIRST_SEEDS[0], results)
     except BaseException:
         if before is not None:
             write_whole(REFERENCE, before)
         raise
     publish.update_readmes()
-
-
-def _add_runs(notebooks: Sequence[str], first_seeds: Sequence[int]) -> None:
-    for seed in first_seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            _note(seed, run_all(notebooks, Path(folder), parameters={"seed": seed}))
-
-
-def _make_stored_run(notebooks: Sequence[str]) -> None:
-    """Run notebooks with the first of the seeds, and store their outputs in them."""
-    options = {"environment": {RECORDING: "1"}, "write_notebooks": True}
-    _note(FIRST_SEEDS[0], run_all(notebooks, FIGURES_DIR, **options))
 
 
 def run_all(notebooks: Sequence[str], output_dir: Path, **options: Any) -> list[Result]:
