@@ -5,6 +5,8 @@ Behind training stand backpropagation, optimizers and learners: how a step is ta
 Beside spectra stands theory, which needs no training.
 """
 
+from importlib import import_module
+
 from fprin_utils.claims import (
     SENTENCES,
     Claim,
@@ -16,8 +18,6 @@ from fprin_utils.claims import (
     is_increasing,
     judge_order,
 )
-from fprin_utils.experiments import PRESETS, Experiment
-from fprin_utils.explorer import Explorer
 from fprin_utils.figures import (
     FIGURES,
     PROFILES,
@@ -26,10 +26,8 @@ from fprin_utils.figures import (
     save_figure,
     show_figure,
 )
-from fprin_utils.moving import MovingPicture
 from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
 from fprin_utils.optimizers import OPTIMIZERS
-from fprin_utils.players import explore_image, explore_runs
 from fprin_utils.plotting import (
     plot_against,
     plot_error_heatmap,
@@ -160,3 +158,20 @@ __all__ = [
     "train",
     "use_style",
 ]
+
+# These are imported when they are first asked for: widgets take a quarter of a second, which who
+# trains without them need not wait.
+_WITH_WIDGETS = {
+    "PRESETS": "experiments",
+    "Experiment": "experiments",
+    "Explorer": "explorer",
+    "MovingPicture": "moving",
+    "explore_image": "players",
+    "explore_runs": "players",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WITH_WIDGETS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WITH_WIDGETS[name]}"), name)

@@ -312,3 +312,10 @@ def test_the_exported_names_are_all_there_and_sorted():
     assert len(fp.__all__) == len(set(fp.__all__))
     for name in fp.__all__:
         assert getattr(fp, name) is not None
+
+
+def test_what_training_does_not_need_is_imported_later():
+    heavy = ["ipywidgets", "scipy.stats", "statsmodels", "nbclient", "papermill"]
+    code = f"import sys, fprin_utils; print([name for name in {heavy} if name in sys.modules])"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "[]"
