@@ -1,11 +1,11 @@
 import contextlib
 import gc
 import json
+import multiprocessing
 import signal
-import subprocess
-import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,62 +19,71 @@ from fprin_utils.storage import Checkpoint, Lock
 
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
-# A training that takes some seconds: one network stops early, spectral norms are recorded.
-SCRIPT = """
-import sys
-import numpy as np, torch
-import fprin_utils as fp
-from fprin_utils import storage
-path, seconds, batch_size = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]) or None
-torch.set_num_threads(2)
-if len(sys.argv) > 4:
-    # Every write into the archive takes its time, so that a kill is likely to hit a save.
-    import time, zipfile
-    write = zipfile.ZipFile.open
-    zipfile.ZipFile.open = lambda *a, **k: (time.sleep(0.02), write(*a, **k))[1]
-grid = fp.make_grid(24)
-networks = fp.Ensemble([30, 30], seeds=[0, 1, 2, 3, 4], init_std=0.5)
-print("ready", flush=True)
-run = fp.train(
-    networks, grid, fp.make_sinusoids(grid, [1, 3]), num_steps=6000, learning_rate=2e-3,
-    batch_size=batch_size, record_at=fp.make_steps(6000, 60), spectral_norms_at=[0, 6000],
-    further_inputs={"fine": fp.make_grid(50)}, loss_tolerance=1e-4 if batch_size is None else None,
-    checkpoint=path, checkpoint_seconds=seconds, progress=False,
-)
-weights = {f"w{i}": p.detach().numpy() for i, p in enumerate(networks.parameters())}
-np.savez(
-    path + ".result.npz", losses=run.losses, outputs=run.outputs, steps=run.steps,
-    fine=run.further_outputs["fine"], norms=run.spectral_norms, **weights,
-)
-"""
+# Imports PyTorch once, and starts each training as a fork of itself.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["fprin_utils"])
 
 
-def run_script(path, *, batch_size=0, seconds=0.0, kill_after=None, slow=False):
-    command = [sys.executable, "-c", SCRIPT, str(path), str(seconds), str(batch_size)]
-    command += ["slow"] * slow
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
-        if kill_after is not None:
-            # A busy machine takes its time to come to the first save.
-            while process.poll() is None and not path.exists():
-                time.sleep(0.01)
-            time.sleep(kill_after)
-            process.send_signal(signal.SIGKILL)
+def train_for_seconds(path, batch_size, seconds, slow):
+    """Train for some seconds: one network stops early, spectral norms are recorded."""
+    torch.set_num_threads(2)
+    if slow:
+        # Every write into the archive takes its time, so that a kill is likely to hit a save.
+        write = zipfile.ZipFile.open
+        zipfile.ZipFile.open = lambda *a, **k: (time.sleep(0.02), write(*a, **k))[1]
+    networks = fp.Ensemble([30, 30], seeds=[0, 1, 2, 3, 4], init_std=0.5)
+    run = fp.train(
+        networks,
+        GRID,
+        TARGET,
+        num_steps=6000,
+        learning_rate=2e-3,
+        batch_size=batch_size,
+        record_at=fp.make_steps(6000, 60),
+        spectral_norms_at=[0, 6000],
+        further_inputs={"fine": fp.make_grid(50)},
+        loss_tolerance=1e-4 if batch_size is None else None,
+        checkpoint=path,
+        checkpoint_seconds=seconds,
+        progress=False,
+    )
+    weights = {f"w{i}": p.detach().numpy() for i, p in enumerate(networks.parameters())}
+    np.savez(
+        f"{path}.result.npz",
+        losses=run.losses,
+        outputs=run.outputs,
+        steps=run.steps,
+        fine=run.further_outputs["fine"],
+        norms=run.spectral_norms,
+        **weights,
+    )
+
+
+def run_apart(path, *, batch_size=None, seconds=0.0, kill_after=None, slow=False):
+    process = FORKS.Process(target=train_for_seconds, args=(path, batch_size, seconds, slow))
+    process.start()
     if kill_after is not None:
-        assert process.returncode in (0, -signal.SIGKILL)
-        return process.returncode
-    assert process.returncode == 0
+        # A busy machine takes its time to come to the first save.
+        while process.is_alive() and not path.exists():
+            time.sleep(0.01)
+        time.sleep(kill_after)
+        process.kill()
+    process.join()
+    if kill_after is not None:
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode
+    assert process.exitcode == 0
     with np.load(f"{path}.result.npz") as result:
         return dict(result)
 
 
-@pytest.mark.parametrize("batch_size", [0, 7])
+@pytest.mark.parametrize("batch_size", [None, 7])
 def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, batch_size):
-    never_stopped = run_script(tmp_path / "whole.npz", batch_size=batch_size, seconds=1e9)
-    path, generator = tmp_path / "killed.npz", np.random.default_rng(batch_size)
+    never_stopped = run_apart(tmp_path / "whole.npz", batch_size=batch_size, seconds=1e9)
+    path, generator = tmp_path / "killed.npz", np.random.default_rng(batch_size or 0)
     progress, kills = [], 0
     for attempt in range(6):
-        code = run_script(
+        code = run_apart(
             path,
             batch_size=batch_size,
             kill_after=generator.uniform(0.0, 0.4),
@@ -86,7 +95,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, batch_size):
     assert progress == sorted(progress)
     assert progress[-1] > 0
     assert kills >= 3
-    resumed = run_script(path, batch_size=batch_size)
+    resumed = run_apart(path, batch_size=batch_size)
     assert resumed.keys() == never_stopped.keys()
     for name, values in never_stopped.items():
         assert np.array_equal(resumed[name], values), name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
 import pytest
 from tiny import COMMAND, FIRST, FOURTH, SAVE, TRAIN, write_notebook
 
@@ -201,7 +202,10 @@ def test_a_killed_long_run_goes_on_where_it_was_stopped(tmp_path, notebooks):
     arguments = ["--notebooks", "01", "--profile", "paper", "--output", str(output)]
     with start_command(notebooks, *arguments) as process:
         wait_until(process, first.exists)
+        started = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGKILL)
+    # The kernel, which is not of the group, may save once more before it ends.
+    assert psutil.wait_procs(started, timeout=20)[1] == []
     assert not second.exists()
     left = len(first.read_bytes())
 
