@@ -112,10 +112,12 @@ def regenerate(
     num_cores = _count_cores()
     jobs = min(jobs or num_cores, num_cores, len(notebooks))
     output_dir.mkdir(parents=True, exist_ok=True)
-    kernel_environment = {
+    # All of it, as the server that processes are forked from may have been started long ago.
+    kernel_environment = os.environ | {
         "OMP_NUM_THREADS": str(max(1, num_cores // jobs)),
         "FPRIN_CHECKPOINTS": str(output_dir / CHECKPOINTS),
-    } | dict(environment or {})
+        **(environment or {}),
+    }
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     messages = context.Queue()
