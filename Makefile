@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
 # A parameter in PARAMETERS has no spaces: widths=[20,20].
 figures: $(VENV)/.ready
-	@$(RUN) -m fprin_utils.regenerate \
+	@$(RUN) -m fprin_utils.build.regenerate \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS)) \
 	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach parameter,$(PARAMETERS),--parameter '$(parameter)')
@@ -37,10 +37,10 @@ benchmark: $(VENV)/.ready
 # For maintainers: run the notebooks with several first seeds, store their outputs in them and their
 # verdicts in the reference, bring the READMEs into step.
 notebooks: $(VENV)/.ready
-	$(RUN) -m fprin_utils.record $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS))
+	$(RUN) -m fprin_utils.build.record $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS))
 
 readme: $(VENV)/.ready
-	$(RUN) -m fprin_utils.publish
+	$(RUN) -m fprin_utils.build.readmes
 
 # For maintainers: resolve the dependencies of pyproject.toml anew, around a given torch.
 lock:

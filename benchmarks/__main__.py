@@ -23,7 +23,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.report import compute_ratios, format_table, plot_results
 from benchmarks.scaling import MEMORY_BASE, MEMORY_SIZES
 from benchmarks.workloads import WORKLOADS, make_workload
-from fprin_utils.storage import write_whole
+from fprin_utils.files import write_whole
 
 HERE = Path(__file__).resolve().parent
 STEPS_OF_THE_CHECK = 20

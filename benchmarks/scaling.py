@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 import fprin_utils as fp
-from fprin_utils.figures import measure_peak_memory
+from fprin_utils.provenance import measure_peak_memory
 
 BASE = {"seeds": 8, "points": 64, "width": 128, "depth": 3}
 SIZES = {

@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fprin_utils.figures import FIGURES
-from fprin_utils.publish import STEADINESS, update_readmes
-from fprin_utils.record import run_all
-from fprin_utils.regenerate import resolve_notebook
-from fprin_utils.storage import write_whole
+from fprin_utils.build.readmes import STEADINESS, update_readmes
+from fprin_utils.build.record import run_all
+from fprin_utils.build.regenerate import resolve_notebook
+from fprin_utils.figures import list_notebooks, read_metadata
+from fprin_utils.files import write_whole
 from fprin_utils.verdicts import CHECKING
 
 # Kernels as on a processor without vector instructions beyond SSE, and as on one with AVX2 only.
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--notebooks", nargs="+", metavar="NN", help="all if left out")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     options = parser.parse_args(arguments)
-    tested = [entry.notebook for entry in FIGURES if entry.claims]
+    tested = [name for name in list_notebooks() if read_metadata(name)["claims"]]
     notebooks = [resolve_notebook(name) for name in options.notebooks or tested]
     stored = json.loads(STEADINESS.read_text(encoding="utf-8")) if STEADINESS.is_file() else {}
     for name in options.settings:

@@ -1,64 +1,41 @@
-"""The Frequency Principle, measured: logic of the companion's notebooks.
+"""The Frequency Principle, measured: what the companion's notebooks are written with.
 
-Data flows one way: targets, networks -> training -> spectra -> claims -> plotting, figures.
-Behind training stand backpropagation, optimizers and learners: how a step is taken.
-Beside spectra stands theory, which needs no training.
+Data flows one way: targets, networks -> training -> spectra, convergence, oscillations -> claims,
+verdicts -> plotting, charts, figures. Beside spectra stands theory, which needs no training. Behind
+these front rooms lie engine (how training is fast and hard to kill), play (players and the
+explorer) and build (regenerating figures and filling READMEs).
 """
 
-from importlib import import_module
-
-from fprin_utils.claims import (
-    SENTENCES,
-    Claim,
-    Identity,
-    Tally,
+from fprin_utils import theory as theory
+from fprin_utils.charts import plot_against, plot_cases, plot_map
+from fprin_utils.claims import Claim, Identity, describe_outcomes
+from fprin_utils.convergence import (
+    Convergence,
     compute_kendall_tau,
-    compute_share_interval,
-    describe_outcomes,
-    is_increasing,
+    estimate_steps_needed,
+    find_convergence_step,
     judge_order,
+    measure_convergence,
 )
-from fprin_utils.figures import (
-    FIGURES,
-    PROFILES,
-    Settings,
-    configure,
-    save_figure,
-    show_figure,
-)
-from fprin_utils.networks import ACTIVATIONS, INITIALIZATIONS, Ensemble
-from fprin_utils.optimizers import OPTIMIZERS
+from fprin_utils.figures import configure, save_figure, show_figure
+from fprin_utils.networks import ACTIVATIONS, Ensemble
+from fprin_utils.oscillations import compute_error_rebound, find_oscillations, take_at_steps
 from fprin_utils.plotting import (
-    plot_against,
     plot_error_heatmap,
     plot_fits,
     plot_image,
-    plot_map,
     plot_over_steps,
     plot_spectrum,
     use_style,
 )
-from fprin_utils.recording import TrainingRun, make_steps
 from fprin_utils.spectra import (
-    check_bins,
     compute_band_errors,
     compute_energy_above,
     compute_learnt_shares,
-    compute_nonuniform_spectrum,
-    compute_radial_bands,
-    compute_relapse,
     compute_relative_error,
     compute_signed_deviation,
     compute_spectrum,
-    estimate_steps_needed,
-    find_convergence_step,
-    find_excursions,
-    find_first_step_below,
-    find_flip,
     find_peaks,
-    make_transform_kernel,
-    take_at_steps,
-    taper,
 )
 from fprin_utils.targets import (
     discretise,
@@ -69,71 +46,33 @@ from fprin_utils.targets import (
     make_sinusoids,
     shuffle_pixels,
 )
-from fprin_utils.theory import (
-    DECAY_RATES,
-    ApproachFit,
-    compute_log_gradients,
-    compute_log_transforms,
-    compute_priority_border,
-    compute_transform,
-    fit_approach,
-    is_low_first,
-    sample_ball,
-)
-from fprin_utils.training import train
+from fprin_utils.training import TrainingRun, make_steps, train
 from fprin_utils.verdicts import compare_claims, describe_claims
 
 __all__ = [
     "ACTIVATIONS",
-    "DECAY_RATES",
-    "FIGURES",
-    "INITIALIZATIONS",
-    "OPTIMIZERS",
-    "PRESETS",
-    "PROFILES",
-    "SENTENCES",
-    "ApproachFit",
     "Claim",
+    "Convergence",
     "Ensemble",
-    "Experiment",
-    "Explorer",
     "Identity",
-    "MovingPicture",
-    "Settings",
-    "Tally",
     "TrainingRun",
-    "check_bins",
     "compare_claims",
     "compute_band_errors",
     "compute_energy_above",
+    "compute_error_rebound",
     "compute_kendall_tau",
     "compute_learnt_shares",
-    "compute_log_gradients",
-    "compute_log_transforms",
-    "compute_nonuniform_spectrum",
-    "compute_priority_border",
-    "compute_radial_bands",
-    "compute_relapse",
     "compute_relative_error",
-    "compute_share_interval",
     "compute_signed_deviation",
     "compute_spectrum",
-    "compute_transform",
     "configure",
     "describe_claims",
     "describe_outcomes",
     "discretise",
     "estimate_steps_needed",
-    "explore_image",
-    "explore_runs",
     "find_convergence_step",
-    "find_excursions",
-    "find_first_step_below",
-    "find_flip",
+    "find_oscillations",
     "find_peaks",
-    "fit_approach",
-    "is_increasing",
-    "is_low_first",
     "judge_order",
     "load_image",
     "make_grid",
@@ -141,37 +80,19 @@ __all__ = [
     "make_random",
     "make_sinusoids",
     "make_steps",
-    "make_transform_kernel",
+    "measure_convergence",
     "plot_against",
+    "plot_cases",
     "plot_error_heatmap",
     "plot_fits",
     "plot_image",
     "plot_map",
     "plot_over_steps",
     "plot_spectrum",
-    "sample_ball",
     "save_figure",
     "show_figure",
     "shuffle_pixels",
     "take_at_steps",
-    "taper",
     "train",
     "use_style",
 ]
-
-# These are imported when they are first asked for: widgets take a quarter of a second, which who
-# trains without them need not wait.
-_WITH_WIDGETS = {
-    "PRESETS": "experiments",
-    "Experiment": "experiments",
-    "Explorer": "explorer",
-    "MovingPicture": "moving",
-    "explore_image": "players",
-    "explore_runs": "players",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _WITH_WIDGETS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WITH_WIDGETS[name]}"), name)

@@ -1,4 +1,4 @@
-"""What is refused: checks that several modules share, each with a message that names the value."""
+"""Checks that several modules share, each with a message that names the value."""
 
 from __future__ import annotations
 
@@ -337,3 +337,18 @@ def _check_shape(
         told += ["not empty"] * (0 in found)
         further = f", with {', '.join(told)}" if told else ""
         raise ValueError(f"{name} has shape {found}; it must be {shape}{further}")
+
+
+def to_plain(value: Any) -> Any:
+    """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
+    if isinstance(value, Mapping):
+        return {key: to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [to_plain(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.4g}") if np.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return value.item()
+    return value

@@ -1,4 +1,4 @@
-"""What is concluded: a claim, its outcomes seed by seed, an interval, a verdict, a comparison."""
+"""A claim: its outcomes seed by seed, an interval, a verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import scipy
 
 from fprin_utils.checks import (
-    as_array,
     as_flags,
     check_kind,
     check_mapping,
@@ -19,44 +18,9 @@ from fprin_utils.checks import (
     check_plain,
     check_texts,
     check_whole,
-    tell,
+    to_plain,
 )
 
-# The article's sentences in our translation; a letter after the number marks one part of the test.
-SENTENCES = {
-    "C1": "A network fits its target from low to high frequency: the higher the frequency of a "
-    "peak, the later it converges.",
-    "C2": "A network that memorises an image learns the outline first and the details later.",
-    "C3": "Through few, uniformly sampled data points, a polynomial of high degree (above their "
-    "number) usually goes through them all but oscillates strongly; a network, whatever its size, "
-    "usually learns a fairly flat curve.",
-    "C4": "Learning all but ends once the highest frequency of the training data is learnt, so "
-    "that the data limit the highest frequency of the learnt function; from a small "
-    "initialisation high frequencies decay fast.",
-    "C5": "Where low frequencies dominate the target, noise easily affects the small high ones; "
-    "stopping early then improves generalisation.",
-    "C6": "If the target is random data, without dominant low frequencies, the principle fails.",
-    "C7": "If the initial parameters are large, the principle fails, and generalisation gets "
-    "worse.",
-    "C8": "In a small network the norms of the weights often grow with training, which lets it "
-    "fit the high frequencies of the target.",
-    "C9": "In a network of enough layers and neurons the spectral norms of the weights hardly "
-    "change, and yet the peaks converge from low to high frequency.",
-    "C10": "For one hidden layer of sigmoids, the derivative of the loss at one frequency k by "
-    "any parameter is the amplitude A(k) of what is still to be learnt, times an exponential "
-    "factor exp(-|πk/2w|) for a neuron of weight w, times a polynomial G of frequency and "
-    "parameters.",
-    "C11": "The priority depends not on the frequency alone, but also on the amplitude of what is "
-    "still to be learnt.",
-    "C12": "If low frequencies dominate the target and the parameters are small numbers, the low "
-    "frequencies converge first, and the high ones are still small when they have.",
-    "C13": "Where low frequencies dominate, the high ones stay small while the low ones converge, "
-    "and the low ones are hardly disturbed while the high ones are fitted.",
-    "C14": "Where high frequencies dominate, the low ones converge while oscillating; each "
-    "oscillation is smaller than the one before, and the lower the frequency, the more there are.",
-    "C15": "Large initial weights raise the high frequencies of the activation itself, and those "
-    "that the data cannot see keep a large amplitude after training.",
-}
 # What a reader is told: of a claim, and of a control, which should not succeed.
 VERDICTS = {
     "holds": "supported",
@@ -74,15 +38,12 @@ CONTROL_VERDICTS = {
 SIGNIFICANCE = 2e-4
 
 
-def compute_share_interval(
-    successes: int, trials: int, *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the exact (Clopper-Pearson) interval of a share.
+def compute_share_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the exact 95 % (Clopper-Pearson) interval of a share.
 
     Args:
         successes: Number of successes, from 0 to `trials`.
         trials: Number of trials; without any, the interval is 0 to 1.
-        confidence: Coverage of the interval, between 0 and 1.
 
     Returns:
         Lower and upper end.
@@ -93,13 +54,12 @@ def compute_share_interval(
     successes, trials = check_whole("successes", successes), check_whole("trials", trials)
     if successes > trials:
         raise ValueError(f"{successes} successes of {trials} trials are not possible")
-    confidence = check_number("confidence", confidence, "between 0 and 1", lambda c: 0 < c < 1)
-    return _find_interval(successes, trials, confidence) if trials else (0.0, 1.0)
+    return _find_interval(successes, trials) if trials else (0.0, 1.0)
 
 
 @cache
-def _find_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:
-    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
+def _find_interval(successes: int, trials: int) -> tuple[float, float]:
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
     return float(interval.low), float(interval.high)
 
 
@@ -195,7 +155,8 @@ class Claim:
     """A sentence of the article and how it fared, seed by seed.
 
     Attributes:
-        id: Number of one of `SENTENCES`, as C2; a letter marks one part of its test, as C14a.
+        id: Number of one of the article's sentences, as C2; a letter marks one part of its test,
+            as C14a.
         statement: The sentence that was tested, with its test.
         outcomes: Whether it held, for each seed: booleans, shape (S,).
         effect: Sizes of the effect by name, plain numbers or lists; the first is what is told
@@ -335,92 +296,3 @@ def describe_outcomes(outcomes: Sequence[bool], reached: Sequence[bool] | None =
     """
     tally = Claim("", "", outcomes, reached=reached).tally
     return f"{describe_tally(tally)}: {VERDICTS[tally.verdict]}"
-
-
-def to_plain(value: Any) -> Any:
-    """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
-    if isinstance(value, Mapping):
-        return {key: to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [to_plain(entry) for entry in value]
-    if isinstance(value, (float, np.floating)):
-        return float(f"{value:.4g}") if np.isfinite(value) else None
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def is_increasing(values: np.ndarray) -> np.ndarray:
-    """Tell for each row whether its values are finite and strictly increase.
-
-    Args:
-        values: For example convergence steps by frequency, shape (S, K).
-
-    Returns:
-        Outcomes, shape (S,).
-
-    Raises:
-        ValueError: If there are fewer than two columns to compare.
-    """
-    values = _as_rows(values)
-    finite = np.isfinite(values).all(axis=1)
-    return finite & (np.diff(np.where(finite[:, None], values, 0), axis=1) > 0).all(axis=1)
-
-
-def judge_order(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell for each seed whether its convergence steps are in order, and whether that is decided.
-
-    They are in order if all are finite and strictly increase. The order is broken as soon as a
-    later column has a finite step that is not above an earlier one, be that infinite or not. Where
-    neither is so, the run was too short to decide.
-
-    Args:
-        steps: Convergence steps by frequency, infinite where it never came, shape (S, K).
-
-    Returns:
-        Whether the order held, and whether it was decided, each of shape (S,): outcomes and
-        `reached` of a `Claim`.
-
-    Raises:
-        ValueError: If there are fewer than two columns to compare.
-    """
-    steps = _as_rows(steps, "steps")
-    if (steps < 0).any():
-        raise ValueError(f"steps is {tell(steps)}; they must be 0 or more")
-    held = is_increasing(steps)
-    latest_before = np.maximum.accumulate(steps, axis=1)[:, :-1]
-    is_broken = (np.isfinite(steps[:, 1:]) & (steps[:, 1:] <= latest_before)).any(axis=1)
-    return held, held | is_broken
-
-
-def compute_kendall_tau(values: np.ndarray) -> np.ndarray:
-    """Return Kendall's tau-b between the position in a row and the value there.
-
-    1 where every value exceeds those before it, -1 in the reverse order, near 0 without order;
-    values that never came (infinity) tie for last.
-
-    Args:
-        values: For example convergence steps by frequency, shape (S, K).
-
-    Returns:
-        tau, shape (S,); 0 where all values tie.
-
-    Raises:
-        ValueError: If there are fewer than two columns to compare.
-    """
-    values = _as_rows(values)
-    positions = np.arange(values.shape[1])
-    taus = [scipy.stats.kendalltau(positions, row).statistic for row in values]
-    # Where all values tie, tau is not defined; there is no order then.
-    return np.nan_to_num(taus)
-
-
-def _as_rows(values: np.ndarray, name: str = "values") -> np.ndarray:
-    values = as_array(name, values, "(S, K)", is_finite=False)
-    if values.shape[1] < 2:
-        raise ValueError(f"{name} has shape {values.shape}; an order needs (S, K), K at least 2")
-    if np.isnan(values).any():
-        raise ValueError(f"{name} holds what is no number; a step that never came is infinite")
-    return values

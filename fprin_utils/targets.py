@@ -1,4 +1,4 @@
-"""What is learned: grids, sums of sinusoids, random targets and images."""
+"""Targets: grids, sums of sinusoids, random data and images."""
 
 from __future__ import annotations
 

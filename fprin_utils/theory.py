@@ -1,4 +1,4 @@
-"""What is predicted: transforms and gradients of networks with one hidden layer, in closed form.
+"""Theory: transforms and gradients of networks with one hidden layer, in closed form.
 
 A network is h(x) = sum_j a_j sigma(w_j x + b_j), with sigma the tanh or the logistic sigmoid. Its
 M neurons are an array of shape (..., M, 3) that holds (a_j, w_j, b_j). Frequencies k are angular,
@@ -313,3 +313,37 @@ def _take_log(values: np.ndarray) -> np.ndarray:
     """Return complex logarithms; that of 0 is minus infinity, without a warning."""
     with np.errstate(divide="ignore"):
         return np.log(np.asarray(values, dtype=complex))
+
+
+def make_transform_kernel(points: np.ndarray, frequencies: Sequence[float]) -> np.ndarray:
+    """Return the matrix that takes samples of a function to its Fourier transform on the line.
+
+    h^(k) = int h(x) exp(-i k x) dx for a function that is constant beyond both ends of the grid,
+    as a sum of tanh is: the sum of h(x_i) exp(-i k x_i) dx, whose two constant tails are summed as
+    geometric series. It equals the transform of the differences h(x + dx) - h(x), which vanish at
+    the ends, divided by exp(i k dx) - 1. For a smooth function the error falls exponentially with
+    1 / dx.
+
+    Args:
+        points: Equally spaced, increasing points, shape (N,), N at least 2.
+        frequencies: Angular frequencies, not 0 and below pi / dx, length K.
+
+    Returns:
+        Complex matrix, shape (K, N); transforms are `values @ kernel.T`.
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+    """
+    points, k = as_arrays("(N,) (K,)", points=points, frequencies=frequencies)
+    spacing = (points[-1] - points[0]) / max(points.size - 1, 1)
+    if not spacing > 0 or np.abs(np.diff(points) - spacing).max() > 1e-6 * spacing:
+        raise ValueError("points are not equally spaced and increasing")
+    if not ((k != 0) & (np.abs(k) < np.pi / spacing)).all():
+        raise ValueError(
+            f"frequencies are {tell(frequencies)}; they must differ from 0 and stay below "
+            f"{np.pi / spacing:g}"
+        )
+    waves = spacing * np.exp(-1j * k[:, None] * points)
+    waves[:, 0] /= 1 - np.exp(1j * k * spacing)
+    waves[:, -1] /= 1 - np.exp(-1j * k * spacing)
+    return waves

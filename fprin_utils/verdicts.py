@@ -1,4 +1,4 @@
-"""What is told of claims: tables of them, and whether they agree with the stored reference.
+"""Tables of claims, and whether they agree with the stored reference.
 
 The reference, notebooks/verdicts.json, holds for each notebook its parameters and for each claim
 and control how many seeds held, of how many that were reached, in runs with several first seeds.
@@ -11,18 +11,17 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from IPython.display import Markdown
 
 from fprin_utils.checks import (
-    check_choice,
     check_kind,
     check_list,
     check_mapping,
     check_plain,
     check_texts,
+    to_plain,
 )
 from fprin_utils.claims import (
     CONTROL_VERDICTS,
@@ -31,10 +30,10 @@ from fprin_utils.claims import (
     Identity,
     Tally,
     describe_tally,
-    to_plain,
 )
+from fprin_utils.files import NOTEBOOKS
 
-REFERENCE = Path(__file__).resolve().parent.parent / "notebooks" / "verdicts.json"
+REFERENCE = NOTEBOOKS / "verdicts.json"
 # Set while the reference is made: what runs then belongs to it.
 RECORDING = "FPRIN_RECORD"
 # Set in `make test`: as many seeds as the comparison needs, and no more.
@@ -192,12 +191,12 @@ def describe_claims(
     header = ["claim", "verdict", "seeds", "95 % interval", "effect", "all reference runs"]
     rows = start_table(header)
     for claim in claims:
-        effect = describe_whole_effect(claim.effect)
+        effect = describe_effect(claim.effect)
         rows.append(
             _format_claim(f"**{claim.id}**", claim, VERDICTS, effect, _find(claim, reference))
         )
         if control := claim.control:
-            its_effect = describe_whole_effect(control.effect)
+            its_effect = describe_effect(control.effect)
             its_effect = "as above" if its_effect == effect else its_effect
             stored = _find(claim, reference, is_control=True)
             rows.append(_format_claim("control", control, CONTROL_VERDICTS, its_effect, stored))
@@ -226,45 +225,19 @@ def _format_claim(
     return format_row([f"{label}: {tested.statement}", verdict, outcomes, interval, effect, in_all])
 
 
-def summarise_verdicts(verdicts: Sequence[str]) -> str:
-    """Return what the verdicts of a sentence's parts say of the sentence, for a reader.
-
-    Args:
-        verdicts: Verdict of each part, at least one.
-
-    Returns:
-        The words for the verdict that all parts share; else "supported in part" if one holds, and
-        "open" if none does.
-    """
-    for verdict in check_list("verdicts", verdicts, object, "verdicts, at least one"):
-        check_choice("a verdict of verdicts", verdict, VERDICTS)
-    if len(set(verdicts)) == 1:
-        return VERDICTS[verdicts[0]]
-    return "supported in part" if "holds" in verdicts else "open"
-
-
 def describe_effect(effect: Mapping[str, Any], say: Callable[[str], str] = str) -> str:
-    """Return the first entry of an effect as one line, as in "median tau: 0.71".
+    """Return the entries of an effect as one line, as in "median tau: 0.71; ...".
 
     Args:
         effect: Sizes of the effect by name, as in `Claim`.
         say: Puts an English text into the language of the reader.
+
+    Returns:
+        The line.
     """
-    effect = _check_effect(effect)
-    check_kind("say", say, Callable, "a function")
-    name = next(iter(effect), None)
-    return "" if name is None else _describe({name: effect[name]}, say)
-
-
-def describe_whole_effect(effect: Mapping[str, Any]) -> str:
-    """Return all entries of an effect as one line."""
-    return _describe(_check_effect(effect))
-
-
-def _check_effect(effect: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an effect in plain numbers."""
     check_mapping("effect", effect, "names to sizes", least=0)
-    return check_plain("effect", to_plain(effect))
+    check_kind("say", say, Callable, "a function")
+    return _describe(check_plain("effect", to_plain(effect)), say)
 
 
 def start_table(header: Sequence[str]) -> list[str]:
@@ -280,7 +253,7 @@ def format_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
-def _describe(value: Any, say: Callable[[str], str] = str) -> str:
+def _describe(value: Any, say: Callable[[str], str]) -> str:
     """Write a plain effect for a reader; a step that never came is null in JSON."""
     if isinstance(value, Mapping):
         pair = say("{name}: {value}")

@@ -1,11 +1,13 @@
 """Build the site: `python site/build.py FOLDER` writes FOLDER/pages, and from these FOLDER/html.
 
-Nothing is written twice: cards, tables and instructions come from the registry, the stored records
-and the README, notebooks and pictures from where they stand, the package's pages from docstrings.
+Nothing is written twice: cards, tables and instructions come from the notebooks' metadata, the
+reference and the README, notebooks and pictures from where they stand, the package's pages from its
+docstrings.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import sys
@@ -14,94 +16,112 @@ from pathlib import Path
 import nbformat
 from sphinx.cmd.build import build_main
 
-from fprin_utils import publish
+from fprin_utils.build import readmes
+from fprin_utils.build.regenerate import FIGURES_DIR
 from fprin_utils.claims import VERDICTS
-from fprin_utils.figures import FIGURES, FigureEntry
-from fprin_utils.regenerate import FIGURES_DIR, NOTEBOOKS, ROOT
+from fprin_utils.figures import list_notebooks, read_metadata
+from fprin_utils.files import NOTEBOOKS, ROOT
 from fprin_utils.verdicts import read_reference
 
 HERE = Path(__file__).resolve().parent
 # The badge is a picture from another host; a page must not ask for one.
 BADGE = "![Launch on Binder](https://mybinder.org/badge_logo.svg)"
+# The rooms of the package that have a page, in the order in which data flows.
+ROOMS = (
+    *("targets", "networks", "training", "spectra", "convergence", "oscillations", "theory"),
+    *("claims", "verdicts", "plotting", "charts", "figures", "play"),
+)
 
 
 def format_gallery() -> str:
     """Return the cards of the front page: picture, title and verdicts of each figure."""
     cards = [":::::{container} gallery"]
     reference = read_reference()
-    for entry in FIGURES:
-        page = f"notebooks/{entry.notebook}.ipynb"
-        claims = [(name, t["verdict"]) for name, t in reference[entry.notebook]["tests"].items()]
+    for notebook in list_notebooks():
+        said, page = read_metadata(notebook), f"notebooks/{notebook}.ipynb"
         verdicts = " ".join(
-            f"[{name} {VERDICTS[verdict]}]{{.{verdict.replace(' ', '-')}}}"
-            for name, verdict in claims
+            f"[{name} {VERDICTS[test['verdict']]}]{{.{test['verdict'].replace(' ', '-')}}}"
+            for name, test in reference[notebook]["tests"].items()
         )
-        about = f"Article, {entry.article_figure}: {verdicts}" if claims else "To play with"
+        is_play = said["article_figure"] == "play"
+        about = f"Article, {said['article_figure']}: {verdicts or 'no claim'}"
         cards += [
-            f"::::{{container}} card{'' if claims else ' play'}",
-            f"[![{entry.alt}](figures/{entry.notebook}.png)]({page})\n",
-            f"[{entry.shows}]({page})\n",
-            about,
+            f"::::{{container}} card{' play' if is_play else ''}",
+            f"[![{said['alt']}](figures/{notebook}.png)]({page})\n",
+            f"[{said['shows']}]({page})\n",
+            "To play with" if is_play else about,
             "::::",
         ]
     return "\n".join([*cards, ":::::"]) + "\n"
 
 
-def quote_readme(start: str, end: str) -> str:
+def format_claims() -> str:
+    """Return the table of claims, whose links lead from the front page."""
+    return readmes.format_claims_table().replace("](../notebooks/", "](notebooks/")
+
+
+def quote_readme(start: str, end: str | None) -> str:
     """Return what stands in the README between two marks; its links lead to the repository.
 
     Args:
         start: A text in the README.
-        end: The first text after that at which the quotation ends.
+        end: The first text after that at which the quotation ends; None for its end.
 
     Raises:
         ValueError: If there is no such text.
     """
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first = readme.index(start) + len(start)
-    quotation = readme[first : readme.index(end, first)]
+    quotation = readme[first : readme.index(end, first) if end else None]
     return re.sub(r"\]\((?!https:|#)", "](repository:", quotation)
 
 
 # What stands in index.md between `<!-- NAME -->` and `<!-- end of NAME -->`.
 PLACES = {
     "gallery": format_gallery,
-    "claims": publish.format_claims_table,
-    "notes": lambda: quote_readme("<!-- end of claims -->\n", "| | |"),
-    "commands": lambda: quote_readme("## Two commands\n", "## What a figure leaves behind"),
-    "differences": lambda: quote_readme("## What differs from the papers\n", "## Traps"),
-    "papers": lambda: quote_readme("## How to cite\n", "Where this page and the notebooks"),
+    "claims": format_claims,
+    "commands": lambda: quote_readme("## Two commands\n", "## The article's figures"),
+    "papers": lambda: quote_readme("## Cite\n", None),
 }
 
 
-def adapt_notebook(entry: FigureEntry) -> nbformat.NotebookNode:
+def adapt_notebook(name: str) -> nbformat.NotebookNode:
     """Return a notebook as a page shows it, and where to run it."""
-    notebook = nbformat.read(NOTEBOOKS / f"{entry.notebook}.ipynb", as_version=4)
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     notebook.cells[0].source = notebook.cells[0].source.replace(BADGE, "Launch on Binder")
-    scheme = "binder" if entry.claims else "app"
-    invitation = f"*Nothing runs on this page; [play on Binder]({scheme}:{entry.notebook}).*"
-    if not entry.claims:
+    said = read_metadata(name)
+    is_play = said["article_figure"] == "play"
+    scheme = "app" if is_play else "binder"
+    invitation = f"*Nothing runs on this page; [play on Binder]({scheme}:{name}).*"
+    if is_play:
         # A figure that only moves is not stored in its notebook.
-        invitation = f"![{entry.alt}](../figures/{entry.notebook}.png)\n\n{invitation}"
+        invitation = f"![{said['alt']}](../figures/{name}.png)\n\n{invitation}"
     notebook.cells.append(nbformat.v4.new_markdown_cell(invitation))
     return notebook
 
 
+def describe_room(room: str) -> str:
+    """Return the first line of what a room of the package says of itself."""
+    path = ROOT / "fprin_utils" / room
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+    return text.splitlines()[0]
+
+
 def write_package(folder: Path) -> None:
-    """Write a page for each module of the package, and the README's table of them.
+    """Write a page for each room of the package, and a table of them.
 
     Args:
         folder: Folder of these pages.
     """
-    modules = quote_readme("## The modules\n", "Beside the package")
-    link = re.compile(r"\[fprin_utils/(\w+)\.py\]\([^)]*\)")
-    names = link.findall(modules)
-    for name in names:
-        page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: fprin_utils.{name}\n"
-        (folder / f"{name}.rst").write_text(page, encoding="utf-8")
-    table = link.sub(r"[\1](\1.rst)", modules)
-    contents = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
-    (folder / "index.md").write_text(f"# The package\n{table}\n{contents}\n", encoding="utf-8")
+    rows = ["| Room | What it holds |", "|---|---|"]
+    for room in ROOMS:
+        page = f"{room}\n{'=' * len(room)}\n\n.. automodule:: fprin_utils.{room}\n"
+        (folder / f"{room}.rst").write_text(page, encoding="utf-8")
+        rows.append(f"| [{room}]({room}.rst) | {describe_room(room)} |")
+    contents = "\n".join(["```{toctree}", ":hidden:", "", *ROOMS, "```"])
+    table = "\n".join(rows)
+    (folder / "index.md").write_text(f"# The package\n\n{table}\n\n{contents}\n", encoding="utf-8")
 
 
 def write_pages(pages: Path) -> None:
@@ -112,11 +132,14 @@ def write_pages(pages: Path) -> None:
     """
     for folder in ("figures", "notebooks", "api"):
         (pages / folder).mkdir(parents=True)
-    index = publish.fill_tables((HERE / "index.md").read_text(encoding="utf-8"), PLACES)
+    index = (HERE / "index.md").read_text(encoding="utf-8")
+    for name, format_place in PLACES.items():
+        place = readmes.find_table(index, name)
+        index = index[: place.start()] + format_place() + index[place.end() :]
     (pages / "index.md").write_text(index, encoding="utf-8")
-    for entry in FIGURES:
-        shutil.copy(FIGURES_DIR / f"{entry.notebook}.png", pages / "figures")
-        nbformat.write(adapt_notebook(entry), pages / "notebooks" / f"{entry.notebook}.ipynb")
+    for name in list_notebooks():
+        shutil.copy(FIGURES_DIR / f"{name}.png", pages / "figures")
+        nbformat.write(adapt_notebook(name), pages / "notebooks" / f"{name}.ipynb")
     write_package(pages / "api")
 
 

@@ -3,7 +3,7 @@
 from docutils import nodes
 from latex2mathml.converter import convert
 
-from fprin_utils import publish
+from fprin_utils.build import readmes
 
 project = html_title = "The Frequency Principle, measured"
 language = "en"
@@ -19,9 +19,9 @@ myst_heading_anchors = 2
 myst_url_schemes = {
     "http": None,
     "https": None,
-    "repository": f"{publish.read_address()}/blob/HEAD/{{{{path}}}}",
-    "binder": publish.make_binder_link("{{path}}"),
-    "app": publish.make_app_link("{{path}}"),
+    "repository": f"{readmes.read_address()}/blob/HEAD/{{{{path}}}}",
+    "binder": readmes.make_binder_link("{{path}}"),
+    "app": readmes.make_app_link("{{path}}"),
 }
 
 default_role = "py:obj"

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fprin_utils as fp
-from fprin_utils.backpropagation import AutomaticDifferentiation, Backpropagation
+from fprin_utils import engine
+from fprin_utils.engine.backpropagation import (
+    AutomaticDifferentiation,
+    Backpropagation,
+    differentiate,
+)
+from fprin_utils.engine.modules import SingleNetwork
+from fprin_utils.networks import Activation
 
 TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -98,7 +105,7 @@ def test_memory_is_taken_once_for_each_number_of_points():
 def test_a_module_is_differentiated_automatically():
     module = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.GELU(), torch.nn.Linear(4, 2))
     module[0].bias.requires_grad = False
-    passes = AutomaticDifferentiation(module)
+    passes = AutomaticDifferentiation(module.parameters(), lambda x: module(x[0])[None])
     assert len(passes.parameters) == 3
     inputs, delta = torch.randn(1, 6, 1), torch.randn(1, 6, 2)
     for _ in range(2):  # gradients are replaced, not added up
@@ -108,3 +115,16 @@ def test_a_module_is_differentiated_automatically():
     expected = torch.autograd.grad((module(inputs[0]) * delta[0]).sum(), trained)
     for parameter, gradient in zip(passes.parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_gradients_are_written_out_where_that_is_known_to_be_right(monkeypatch):
+    assert engine.CALLS_KERNELS, "what is locked is to be what was tried: see TRIED_TORCH"
+    monkeypatch.setitem(fp.ACTIVATIONS, "softplus", Activation(torch.nn.functional.softplus))
+    for activation in fp.ACTIVATIONS:
+        passes = differentiate(fp.Ensemble([3], seeds=[0], activation=activation))
+        is_written_out = activation != "softplus"
+        assert type(passes) is (Backpropagation if is_written_out else AutomaticDifferentiation)
+    module = SingleNetwork(torch.nn.Linear(1, 1))
+    assert type(differentiate(module)) is AutomaticDifferentiation
+    monkeypatch.setattr(engine, "CALLS_KERNELS", False)
+    assert type(differentiate(fp.Ensemble([3], seeds=[0]))) is AutomaticDifferentiation

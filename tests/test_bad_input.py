@@ -20,12 +20,30 @@ import numpy as np
 import pytest
 
 import fprin_utils as fp
-from fprin_utils import networks, players, plotting, publish, spectra, targets, theory, verdicts
-from fprin_utils import views as views_module
+from fprin_utils import (
+    artists,
+    charts,
+    convergence,
+    networks,
+    oscillations,
+    play,
+    plotting,
+    spectra,
+    targets,
+    theory,
+    verdicts,
+)
+from fprin_utils.build import readmes
+from fprin_utils.engine.modules import SingleNetwork
+from fprin_utils.play import players
+from fprin_utils.play import views as views_module
 
 mpl.use("agg")
 PACKAGE = str(Path(fp.__file__).parent)
-MODULES = (networks, players, plotting, publish, spectra, targets, theory, verdicts)
+MODULES = (
+    *(charts, convergence, networks, oscillations, players, plotting, readmes, spectra, targets),
+    *(theory, verdicts),
+)
 SECONDS = 1.0
 
 GRID = fp.make_grid(16)
@@ -36,16 +54,17 @@ SPECTRUM = fp.compute_spectrum(TARGET)
 IMAGE = np.add.outer(np.sin(fp.make_grid(8)), np.sin(3 * fp.make_grid(8))) / 4 + 0.5
 NEURONS = np.array([[0.5, 1.0, 0.2], [-0.3, 0.7, -0.1]])
 CLAIM = fp.Claim("C1a", "a test", [True] * 8, {"tau": 1.0}, fp.Claim("C1a", "other", [False] * 8))
-TALLY = fp.Tally(7, 8, 8)
+TALLY = fp.claims.Tally(7, 8, 8)
 LABELS = {"xlabel": "a", "ylabel": "b"}
-SETTINGS = {
-    "notebook": "01_one_dimensional_peaks",
-    "profile": "quick",
-    "profiles": {"quick": {"num_seeds": 2}},
-    "output_dir": "output",
+NOTEBOOK = "01_one_dimensional_peaks"
+PARAMETERS = {
     "seed": 0,
-    "num_seeds": 2,
+    "num_seeds": {"quick": 2},
+    "profile": "quick",
+    "output_dir": "output",
     "device": "cpu",
+    "threshold": 0.2,
+    "widths": [4, 3],
 }
 
 
@@ -59,7 +78,7 @@ def make_run(num_inputs=1):
 
 @cache
 def make_experiment():
-    return fp.Experiment(widths=(4,), num_steps=10, num_seeds=1, num_points=16)
+    return play.Experiment(widths=(4,), num_steps=10, num_seeds=1, num_points=16)
 
 
 @cache
@@ -68,7 +87,16 @@ def make_experiment_run():
 
 
 def make_settings():
-    return fp.configure(**SETTINGS, threshold=0.2)
+    return fp.configure(NOTEBOOK, PARAMETERS)
+
+
+def configure_each(**parameters):
+    """Configure with parameters that are spoilt one at a time."""
+    return fp.configure(NOTEBOOK, parameters)
+
+
+def fill_page(page, text):
+    return readmes.fill_page(page, text, str)
 
 
 def train():
@@ -116,7 +144,7 @@ CALLS = {
         "dtype": fp.Ensemble([1], seeds=[0]).dtype,
         "device": "cpu",
     },
-    fp.Experiment: {
+    play.Experiment: {
         "target": ((1, 1.0), (2, 0.5)),
         "noise_std": 0.1,
         "num_points": 16,
@@ -130,7 +158,7 @@ CALLS = {
         "num_seeds": 1,
         "seed": 0,
     },
-    fp.Explorer: lambda: {
+    play.Explorer: lambda: {
         "experiment": make_experiment(),
         "run": make_experiment_run(),
         "settings": make_settings(),
@@ -143,11 +171,11 @@ CALLS = {
         "effect": {"rate": 0.5},
         "control": fp.Identity("C10a", "another", 1.0, 1e-6),
     },
-    fp.MovingPicture: lambda: {"view": views_module.view_curve(GRID, TARGET), "steps": STEPS},
-    fp.Tally: {"successes": 3, "trials": 4, "seeds": 5},
-    networks.SingleNetwork: lambda: {"module": fp.Ensemble([2], seeds=[0])},
+    play.MovingPicture: lambda: {"view": views_module.view_curve(GRID, TARGET), "steps": STEPS},
+    fp.claims.Tally: {"successes": 3, "trials": 4, "seeds": 5},
+    SingleNetwork: lambda: {"module": fp.Ensemble([2], seeds=[0])},
     players.Player: {},
-    fp.check_bins: {"target_spectrum": SPECTRUM, "bins": [1, 3]},
+    fp.spectra.check_bins: {"target_spectrum": SPECTRUM, "bins": [1, 3]},
     fp.compute_band_errors: {
         "images": np.stack([IMAGE] * 2),
         "target_image": IMAGE,
@@ -160,49 +188,53 @@ CALLS = {
         "component": TARGET,
         "edges": [1, 2, 4],
     },
-    fp.compute_log_gradients: {
+    theory.compute_log_gradients: {
         "neurons": NEURONS,
         "frequencies": [1.0, 2.0],
         "target_transform": np.array([1.0, 0.5j]),
         "activation": "tanh",
     },
-    fp.compute_log_transforms: {
+    theory.compute_log_transforms: {
         "neurons": NEURONS,
         "frequencies": [1.0, 2.0],
         "activation": "tanh",
     },
-    fp.compute_nonuniform_spectrum: {"inputs": GRID, "values": TARGET, "frequencies": [1.0, 2.5]},
-    fp.compute_priority_border: {
+    theory.compute_priority_border: {
         "frequencies": [1.0, 2.0],
         "amplitude_ratio": np.array([0.5, 2.0]),
         "activation": "tanh",
     },
-    fp.compute_radial_bands: {"images": IMAGE, "edges": [1, 2, 4]},
-    fp.compute_relapse: {"steps": STEPS, "errors": ERRORS, "since": np.array([1.0, 10.0, np.inf])},
+    fp.spectra.compute_radial_bands: {"images": IMAGE, "edges": [1, 2, 4]},
+    fp.compute_error_rebound: {
+        "steps": STEPS,
+        "errors": ERRORS,
+        "since": np.array([1.0, 10.0, np.inf]),
+    },
     fp.compute_relative_error: {
         "spectrum": np.stack([SPECTRUM] * 2),
         "target_spectrum": SPECTRUM,
         "bins": [1, 3],
         "phase": True,
     },
-    fp.compute_share_interval: {"successes": 3, "trials": 4, "confidence": 0.9},
+    fp.claims.compute_share_interval: {"successes": 3, "trials": 4},
     fp.compute_signed_deviation: {
         "spectrum": np.stack([SPECTRUM] * 2),
         "target_spectrum": SPECTRUM,
         "bins": [1, 3],
     },
     fp.compute_spectrum: {"values": TARGET},
-    fp.compute_transform: {"neurons": NEURONS, "frequencies": [1.0, 2.0], "activation": "tanh"},
-    fp.configure: SETTINGS | {"threshold": 0.2, "widths": [4, 3]},
+    theory.compute_transform: {"neurons": NEURONS, "frequencies": [1.0, 2.0], "activation": "tanh"},
+    fp.configure: {"notebook": NOTEBOOK, "parameters": PARAMETERS},
+    configure_each: PARAMETERS,
     fp.discretise: {"values": TARGET, "step_height": 0.5},
     fp.estimate_steps_needed: {"steps": STEPS, "errors": ERRORS, "threshold": 0.01},
-    fp.explore_image: lambda: {
+    play.explore_image: lambda: {
         "run": make_run(2),
         "image": IMAGE,
         "band_edges": [1, 2, 4],
         "threshold": 0.5,
     },
-    fp.explore_runs: lambda: {
+    play.explore_runs: lambda: {
         "runs": {0: make_run()},
         "inputs": GRID,
         "targets": TARGET,
@@ -218,17 +250,19 @@ CALLS = {
         "num_records": 2,
         "stopped": [True, False, False],
     },
-    fp.find_excursions: {"values": np.array([1.0, -0.5, 0.2]), "dead_band": 0.1},
-    fp.find_first_step_below: {"steps": STEPS, "errors": ERRORS, "threshold": 0.5},
-    fp.find_flip: {"positions": [1.0, 2.0, 3.0], "values": np.array([[1.0, 0.5, -1.0]])},
+    fp.find_oscillations: {"values": np.array([1.0, -0.5, 0.2]), "dead_band": 0.1},
+    fp.oscillations.find_flip: {
+        "positions": [1.0, 2.0, 3.0],
+        "values": np.array([[1.0, 0.5, -1.0]]),
+    },
     fp.find_peaks: {"spectrum": SPECTRUM, "num_peaks": 2, "min_share": 0.25},
-    fp.fit_approach: {
+    theory.fit_approach: {
         "radii": [1.0, 2.0, 3.0],
         "successes": [90, 60, 40],
         "trials": [100, 100, 100],
     },
-    fp.is_increasing: {"values": ERRORS},
-    fp.is_low_first: {
+    fp.convergence.is_increasing: {"values": ERRORS},
+    theory.is_low_first: {
         "neurons": NEURONS,
         "frequencies": [1.0, 2.0],
         "target_transform": np.array([1.0, 0.5j]),
@@ -246,11 +280,26 @@ CALLS = {
         "phases": [0.0, 1.0],
     },
     fp.make_steps: {"num_steps": 100, "num_records": 10, "spacing": "log"},
-    fp.make_transform_kernel: {"points": GRID, "frequencies": [1.0, 2.0]},
+    theory.make_transform_kernel: {"points": GRID, "frequencies": [1.0, 2.0]},
+    fp.measure_convergence: {
+        "steps": STEPS,
+        "outputs": np.linspace(0, 1, 4)[:, None, None] * np.stack([TARGET] * 2),
+        "target": TARGET,
+        "bins": [1, 3],
+        "threshold": 0.5,
+        "stopped": [True, False],
+    },
     fp.plot_against: {
         "settings": [0.1, 1.0],
         "values": {"test": np.ones((2, 3))},
         **LABELS,
+        "log": True,
+        "ax": None,
+    },
+    fp.plot_cases: {
+        "values": {"test": np.ones(3)},
+        "ylabel": "step",
+        "level": 0.5,
         "log": True,
         "ax": None,
     },
@@ -292,12 +341,13 @@ CALLS = {
     },
     fp.plot_spectrum: {
         "amplitudes": {"target": np.abs(SPECTRUM)},
+        "frequencies": np.arange(9.0),
         "peaks": [1, 3],
         "marks": {"cut": 2.0},
         "log": False,
         "ax": None,
     },
-    fp.sample_ball: {"num_samples": 3, "num_neurons": 2, "radius": 1.0, "seed": [0, 1]},
+    theory.sample_ball: {"num_samples": 3, "num_neurons": 2, "radius": 1.0, "seed": [0, 1]},
     fp.save_figure: lambda: {
         "figure": make_figure(),
         "settings": make_settings(),
@@ -307,10 +357,10 @@ CALLS = {
     fp.show_figure: lambda: {"figure": make_figure(), "settings": make_settings()},
     fp.shuffle_pixels: {"image": IMAGE, "seed": 0},
     fp.take_at_steps: {"steps": STEPS, "values": ERRORS, "at": np.array([1.0, 10.0, np.inf])},
-    fp.taper: {"values": TARGET},
+    fp.spectra.taper: {"values": TARGET},
     fp.train: train,
     fp.use_style: {},
-    plotting.make_edges: {"positions": np.array([1.0, 2.0, 4.0])},
+    artists.make_edges: {"positions": np.array([1.0, 2.0, 4.0])},
     players.make_label: {"name": "steps"},
     fp.compare_claims: {"claims": [CLAIM], "reference": verdicts.Reference({})},
     fp.describe_outcomes: {"outcomes": [True, False], "reached": [True, True]},
@@ -324,21 +374,20 @@ CALLS = {
         "values": {"seed": 0},
     },
     verdicts.read_check_seeds: {"notebook": "01_one_dimensional_peaks"},
-    verdicts.describe_whole_effect: {"effect": {"tau": 1.0}},
-    verdicts.summarise_verdicts: {"verdicts": ["holds", "fails"]},
+    readmes.summarise_verdicts: {"verdicts": ["holds", "fails"]},
     verdicts.describe_effect: {"effect": {"tau": 1.0}, "say": str},
     verdicts.start_table: {"header": ["a", "b"]},
     verdicts.format_row: {"cells": ["a", "b"]},
-    publish.read_address: {},
-    publish.make_binder_link: {"notebook": "01"},
-    publish.make_app_link: {"notebook": "01"},
-    publish.make_say: {"readme": "README.md"},
-    publish.find_table: {"text": "<!-- a -->\nx\n<!-- end of a -->", "name": "a"},
-    publish.fill_tables: {
-        "text": "<!-- a -->\nx\n<!-- end of a -->",
-        "tables": {"a": lambda: "y\n"},
+    readmes.read_address: {},
+    readmes.make_binder_link: {"notebook": "01"},
+    readmes.make_app_link: {"notebook": "01"},
+    readmes.make_say: {"language": "en"},
+    readmes.find_table: {"text": "<!-- a -->\nx\n<!-- end of a -->", "name": "a"},
+    fill_page: {
+        "page": "README.md",
+        "text": "<!-- sentences -->\nx\n<!-- end of sentences -->",
     },
-    publish.set_address: {"address": "https://github.com/some-one/name"},
+    readmes.set_address: {"address": "https://github.com/some-one/name"},
     views_module.view_curve: {
         "inputs": GRID,
         "targets": TARGET,
@@ -444,14 +493,14 @@ def make_arguments(function):
 
 
 # Each of these draws for a while what is accepted; so what is only another number is left out.
-SLOW = (fp.explore_image, fp.explore_runs)
+SLOW = (play.explore_image, play.explore_runs)
 HARMLESS = ("booleans", "backwards", "negated", "-1 in it", "0.5 in it", "10**9", "1e300")
 # What a message may call an argument.
 WORDS = {
     "band_edges": ["edges"],
     "bins": ["a bin", "bin"],
     "images": ["edges"],
-    "tables": ["name"],
+    "parameters": ["seed"],
     "target_spectrum": ["the target"],
     "values": ["cut"],
     "edges": ["an edge"],
@@ -461,7 +510,8 @@ WORDS = {
     "name": ["the table"],
     "peaks": ["a peak"],
     "seeds": ["a seed"],
-    "target": ["frequency", "amplitude"],
+    "target": ["frequency", "amplitude", "outputs"],
+    "text": ["the text"],
     "targets": ["the target"],
     "widths": ["a width"],
 }
@@ -506,7 +556,7 @@ def describe(error, function, name):
         return f"raises {told}"
     if not frames[-1].filename.startswith(PACKAGE):
         return f"from inside a library: {told}"
-    if "\n" in message or len(message) > 500:
+    if "\n" in message or len(message) > 600:
         return f"has more than a line: {told!r}"
     words = (name, *WORDS.get(name, ()))
     if not any(re.search(rf"\b{word}\b", message) for word in words):
@@ -547,20 +597,20 @@ RIGHT = {
     "compute_kendall_tau.values": {"inf in it"},
     "compute_log_gradients.target_transform": {"complex"},
     "compute_priority_border.amplitude_ratio": {"a 0-d array", "True", *NONE_OF_THEM},
-    "compute_relapse.since": GAPS,
-    "configure.profiles": UNUSED,
-    "configure.widths": {
-        *("a text", "an empty text", "a mapping", "an empty list", "True", "False", "10**400"),
-        "ragged",
+    "compute_error_rebound.since": GAPS,
+    "configure.parameters": {KEYS},
+    "configure_each.num_seeds": {KEYS},
+    "configure_each.profile": {"None", "an empty text"},
+    "configure_each.widths": {
+        *("a text", "an empty text", "a mapping", "an empty list", "None", "True", "False"),
+        *("10**400", "ragged"),
     },
     "describe_claims.claims": NONE_OF_THEM,
     "describe_effect.effect": PLAIN,
-    "describe_whole_effect.effect": PLAIN,
     "discretise.values": {"a 0-d array", "True", "False", *NONE_OF_THEM},
     "explore_runs.names": {"texts"},
     "explore_runs.runs": {KEYS},
     "find_convergence_step.errors": GAPS,
-    "find_first_step_below.errors": GAPS,
     "find_flip.values": GAPS,
     "find_reference.values": PLAIN,
     "format_row.cells": {"texts"},
@@ -568,6 +618,10 @@ RIGHT = {
     "is_low_first.target_transform": {"complex"},
     "judge_order.steps": {"inf in it"},
     "plot_against.values": {KEYS, "['test'] nan in it", "['test'] inf in it"},
+    "plot_cases.values": {
+        *(KEYS, "['test'] an empty array", "['test'] an empty list"),
+        *("['test'] nan in it", "['test'] inf in it"),
+    },
     "plot_error_heatmap.bins": {"texts", "all 1e300", *GAPS},
     "plot_error_heatmap.errors": GAPS,
     "plot_error_heatmap.marks": GAPS,
@@ -612,22 +666,25 @@ def is_right(function, name, kind, value):
 
 # They hold what the package makes, say so, and check nothing; or have nothing to check.
 EXEMPT = {
-    *(fp.ApproachFit, fp.Settings, fp.TrainingRun, verdicts.Reference),
-    *(publish.main, publish.collect_texts, publish.update_readmes),
-    *(publish.format_agreement_table, publish.format_steadiness_table),
+    *(theory.ApproachFit, fp.Convergence, fp.figures.Settings, fp.TrainingRun, verdicts.Reference),
+    networks.Activation,
+    *(readmes.main, readmes.collect_texts, readmes.update_readmes),
+    *(readmes.format_agreement_table, readmes.format_steadiness_table),
     players.check_run,
     # They take what `make_say` returns.
-    *(publish.format_figures_table, publish.format_claims_table, publish.format_speed_table),
+    *(readmes.format_notebooks_table, readmes.format_gallery, readmes.format_sentences_table),
+    *(readmes.format_claims_table, readmes.format_speed_table, readmes.fill_page),
 }
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     """Work in a folder of its own, with a copy of what has the public address."""
-    for name in ("pyproject.toml", *publish.READMES, "CITATION.cff"):
-        (tmp_path / name).write_bytes((publish.ROOT / name).read_bytes())
-    monkeypatch.setattr(publish, "ROOT", tmp_path)
-    monkeypatch.setattr(publish, "NOTEBOOKS", tmp_path)
+    for name in ("pyproject.toml", *readmes.PAGES, "CITATION.cff"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((readmes.ROOT / name).read_bytes())
+    monkeypatch.setattr(readmes, "ROOT", tmp_path)
+    monkeypatch.setattr(readmes, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
     yield
     plt.close("all")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fprin_utils.regenerate import NOTEBOOKS
+from fprin_utils.files import NOTEBOOKS
 
 SECONDS = 1000.0  # Playwright counts in milliseconds.
 PICTURE = "img[alt^='At step']"

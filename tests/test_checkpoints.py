@@ -7,6 +7,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 import torch
 
 import fprin_utils as fp
-from fprin_utils.learners import Learner
-from fprin_utils.storage import Checkpoint, Lock
+from fprin_utils.engine.checkpoints import Checkpoint
+from fprin_utils.engine.groups import Group
+from fprin_utils.files import Lock
 
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
@@ -117,7 +119,7 @@ def train(path, *, seeds=(0, 1, 2), init_std=0.5, widths=(9, 7), **settings):
 def test_a_finished_training_is_read_instead_of_repeated(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "run.npz"
     networks, run = train(path, loss_tolerance=1e-9, further_inputs={"fine": GRID / 2})
-    monkeypatch.setattr("fprin_utils.learners.Learner.advance", None)
+    monkeypatch.setattr("fprin_utils.engine.groups.Group.advance", None)
     again_networks, again = train(path, loss_tolerance=1e-9, further_inputs={"fine": GRID / 2})
     for one, other in zip(networks.parameters(), again_networks.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -138,6 +140,38 @@ def test_a_module_of_ones_own_has_checkpoints_too(tmp_path):
                                               checkpoint_seconds=0, **settings))  # fmt: skip
     resumed = fp.train(make_module(), GRID, TARGET, checkpoint=path, **settings)
     np.testing.assert_array_equal(whole.losses, resumed.losses)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        *(torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.NAdam),
+        partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    ],
+    ids=lambda optimizer: getattr(optimizer, "__name__", "Nesterov"),
+)
+def test_an_optimizer_of_torch_goes_on_to_the_same_bits(tmp_path, optimizer):
+    settings = {"num_steps": 80, "record_at": range(81), "optimizer": optimizer}
+    _, free = train(None, **settings)
+    settings["loss_tolerance"] = float(free.losses[60].max())
+    networks, whole = train(None, **settings)
+    arrived = np.sort((free.losses <= settings["loss_tolerance"]).argmax(axis=0))
+    assert 0 < arrived[0] < arrived[1] < arrived[2] == 60
+    for number in (arrived[0] // 2 + 1, int(arrived[:2].mean()) + 2):
+        path = tmp_path / f"{number}.npz"
+        stop_at_record(path, number, lambda: train(path, checkpoint_seconds=0, **settings))  # noqa: B023
+        resumed_networks, resumed = train(path, **settings)
+        np.testing.assert_array_equal(whole.outputs, resumed.outputs)
+        for one, other in zip(networks.parameters(), resumed_networks.parameters(), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_a_checkpoint_of_another_optimizer_of_torch_is_refused(tmp_path):
+    train(tmp_path / "run.npz", optimizer=partial(torch.optim.SGD, momentum=0.9))
+    with pytest.raises(ValueError, match=r"\(optimizer: \"SGD .*'momentum': 0\.9.*0\.8"):
+        train(tmp_path / "run.npz", optimizer=partial(torch.optim.SGD, momentum=0.8))
+    with pytest.raises(ValueError, match=r"\(optimizer: "):
+        train(tmp_path / "run.npz")
 
 
 @pytest.mark.parametrize("number", [20, 41])
@@ -168,14 +202,14 @@ def test_an_interrupted_training_leaves_its_weights_in_the_ensemble(tmp_path, mo
     _, whole = train(tmp_path / "whole.npz", **settings)
     arrived = np.sort((whole.losses <= 0.2).argmax(axis=0))
     stop_at = int(arrived[:2].mean())
-    advance = Learner.advance
+    advance = Group.advance
 
     def advance_or_stop(self, num_steps):
         if self.optimizer.num_updates == stop_at:
             raise KeyboardInterrupt
         return advance(self, num_steps)
 
-    monkeypatch.setattr(Learner, "advance", advance_or_stop)
+    monkeypatch.setattr(Group, "advance", advance_or_stop)
     networks = fp.Ensemble([9, 7], seeds=[0, 1, 2], init_std=0.5)
     with pytest.raises(KeyboardInterrupt):
         fp.train(networks, GRID, TARGET, learning_rate=1e-2, progress=False, **settings)
@@ -273,7 +307,6 @@ def test_saves_keep_their_distance(tmp_path, monkeypatch):
         ({"targets": -TARGET}, r"\(targets: others\)"),
         ({"inputs": GRID + 1}, r"\(inputs: others\)"),
         ({"further_inputs": {"fine": GRID}}, r"\(further_inputs: others\)"),
-        ({"targets": TARGET[:, None]}, r"\(axes of the outputs: 3 there, 4 here\)"),
         ({"record_at": [0, 30]}, r"\(record_at: others\)"),
         ({"num_steps": 29}, "num_steps: 30 there, 29 here; record_at"),
     ],
@@ -285,6 +318,14 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path, settings, 
     with pytest.raises(ValueError, match=f"run.npz is a checkpoint of another training.*{message}"):
         train(path, **settings)
     assert path.read_bytes() == stored
+
+
+def test_an_axis_of_one_output_makes_no_other_training(tmp_path, monkeypatch):
+    _, run = train(tmp_path / "run.npz")
+    monkeypatch.setattr("fprin_utils.engine.groups.Group.advance", None)
+    _, again = train(tmp_path / "run.npz", targets=TARGET[:, None])
+    assert again.outputs.shape == (len(run.steps), 3, 24)
+    np.testing.assert_array_equal(again.outputs, run.outputs)
 
 
 def cut_short(path):
@@ -304,7 +345,7 @@ def save_one_array(path):
 
 def leave_out_an_array(path):
     with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != "group/0/mean/1"}
+        arrays = {name: archive[name] for name in archive.files if name != "group/0/moment/1/mean"}
     np.savez(path, **arrays)
 
 
@@ -354,7 +395,7 @@ def test_a_checkpoint_needs_a_sensible_time(tmp_path):
 
 
 def test_a_path_that_cannot_be_written_is_named_before_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("fprin_utils.learners.Learner.advance", None)
+    monkeypatch.setattr("fprin_utils.engine.groups.Group.advance", None)
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "run.npz", tmp_path / f"{'n' * 250}.npz", 3):
         with pytest.raises(ValueError, match="no file can be written there"):
@@ -409,7 +450,7 @@ def test_a_training_goes_on_that_was_saved_before_its_first_record(tmp_path, rec
 
 
 def test_two_trainings_do_not_share_a_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("fprin_utils.storage.SECONDS_TO_WAIT", 0.2)
+    monkeypatch.setattr("fprin_utils.engine.checkpoints.SECONDS_TO_WAIT", 0.2)
     path, waiting = tmp_path / "run.npz", threading.Event()
     started = threading.Event()
 

@@ -15,7 +15,7 @@ import pytest
 import websocket
 from tiny import write_notebook
 
-from fprin_utils.regenerate import ROOT
+from fprin_utils.files import ROOT
 
 SETTINGS = json.loads((ROOT / "voila.json").read_text(encoding="utf-8"))
 NUM_PAGES = 10

@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 
 import fprin_utils as fp
-from fprin_utils.experiments import CURVES, LIMITS
+from fprin_utils import play
+from fprin_utils.play.experiments import CURVES, LIMITS
 
 SMALL = {"widths": [6, 5], "num_steps": 30, "num_seeds": 2}
 
 
 def test_lists_and_floats_become_what_they_mean():
-    experiment = fp.Experiment(target=[[1.0, 1], [3, 2]], widths=[8.0])
+    experiment = play.Experiment(target=[[1.0, 1], [3, 2]], widths=[8.0])
     assert experiment.target == ((1, 1.0), (3, 2.0))
     assert experiment.widths == (8,)
     assert hash(experiment) == hash(dataclasses.replace(experiment))
 
 
 def test_the_target_is_the_sum_of_its_sinusoids_and_noise():
-    experiment = fp.Experiment(target=((2, 1.5), (5, 0.0)), noise_std=0.3)
+    experiment = play.Experiment(target=((2, 1.5), (5, 0.0)), noise_std=0.3)
     grid = fp.make_grid(61)
     np.testing.assert_allclose(experiment.clean_targets, 1.5 * np.sin(2 * grid), atol=1e-12)
     noise = experiment.targets - experiment.clean_targets
@@ -28,14 +29,14 @@ def test_the_target_is_the_sum_of_its_sinusoids_and_noise():
 
 
 def test_random_data_are_not_their_own_noise():
-    experiment = fp.Experiment(target="random data", noise_std=1.0)
+    experiment = play.Experiment(target="random data", noise_std=1.0)
     noise = experiment.targets - experiment.clean_targets
     assert abs(np.corrcoef(noise, experiment.clean_targets)[0, 1]) < 0.5
     assert experiment.view.labels == [str(k) for k in range(1, 31)]
 
 
 def test_a_training_is_that_of_train():
-    experiment = fp.Experiment(**SMALL, init_std=0.4, learning_rate=1e-2, optimizer="momentum")
+    experiment = play.Experiment(**SMALL, init_std=0.4, learning_rate=1e-2, optimizer="momentum")
     run = experiment.train(progress=False)
     networks = fp.Ensemble([6, 5], seeds=[0, 1], init_std=0.4)
     again = fp.train(
@@ -52,13 +53,13 @@ def test_a_training_is_that_of_train():
 
 
 def test_the_picture_trains_too():
-    run = fp.Experiment(target="picture", **SMALL).train(progress=False)
+    run = play.Experiment(target="picture", **SMALL).train(progress=False)
     assert run.outputs.shape[1:] == (2, 32 * 32)
 
 
-@pytest.mark.parametrize("name", fp.PRESETS)
+@pytest.mark.parametrize("name", play.PRESETS)
 def test_presets_can_be_trained_and_seen(name):
-    experiment = dataclasses.replace(fp.PRESETS[name], num_steps=10)
+    experiment = dataclasses.replace(play.PRESETS[name], num_steps=10)
     run = experiment.train(progress=False)
     errors = experiment.view.compute_errors(run.outputs)
     assert errors.shape == (*run.losses.shape, len(experiment.view.labels))
@@ -91,22 +92,22 @@ def test_presets_can_be_trained_and_seen(name):
 )
 def test_what_is_out_of_bounds_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
-        fp.Experiment(**settings)
+        play.Experiment(**settings)
 
 
 def test_a_sinusoid_that_is_left_out_needs_no_samples():
-    assert fp.Experiment(target=((1, 1.0), (10, 0.0)), num_points=20).view.labels == ["1"]
+    assert play.Experiment(target=((1, 1.0), (10, 0.0)), num_points=20).view.labels == ["1"]
 
 
 def test_a_sinusoid_too_small_to_follow_is_refused_before_the_training():
     with pytest.raises(ValueError, match="no peak at bin 4"):
-        fp.Experiment(target=((1, 1.0), (4, 1e-12))).train()
+        play.Experiment(target=((1, 1.0), (4, 1e-12))).train()
 
 
 def test_every_number_has_limits():
     numbers = {
         field.name
-        for field in dataclasses.fields(fp.Experiment)
+        for field in dataclasses.fields(play.Experiment)
         if not isinstance(field.default, str)
     }
     assert numbers - {"target"} | {"num_layers", "frequency", "amplitude"} == set(LIMITS)

@@ -14,10 +14,11 @@ import yaml
 from widget_tools import take_picture, walk
 
 import fprin_utils as fp
-from fprin_utils.explorer import OWN, make_papermill_line
-from fprin_utils.regenerate import ROOT
+from fprin_utils import play
+from fprin_utils.files import ROOT
+from fprin_utils.play.explorer import OWN, make_papermill_line
 
-TINY = fp.Experiment(
+TINY = play.Experiment(
     target=((1, 1.0), (3, 1.0)),
     widths=(12,),
     init_std=0.5,
@@ -29,18 +30,11 @@ TINY = fp.Experiment(
 
 @pytest.fixture
 def explorer(tmp_path):
-    values = dataclasses.asdict(TINY)
-    settings = fp.configure(
-        "12_explorer",
-        profile="quick",
-        profiles={"quick": {}},
-        output_dir=tmp_path,
-        device="cpu",
-        **values,
-    )
-    experiment = fp.Experiment.from_settings(settings)
+    common = {"profile": "quick", "output_dir": tmp_path, "device": "cpu"}
+    settings = fp.configure("12_explorer", common | dataclasses.asdict(TINY))
+    experiment = play.Experiment.from_settings(settings)
     assert experiment == TINY
-    return fp.Explorer(experiment, experiment.train(progress=False), settings)
+    return play.Explorer(experiment, experiment.train(progress=False), settings)
 
 
 def control(explorer, description, place=0):
@@ -63,7 +57,7 @@ def test_it_starts_with_the_run_that_was_made(explorer):
 def test_presets_set_the_controls_and_a_change_is_ones_own(explorer):
     preset = control(explorer, "preset")
     assert preset.value == OWN
-    for name, experiment in fp.PRESETS.items():
+    for name, experiment in play.PRESETS.items():
         preset.value = name
         assert explorer.controls.read() == experiment
         assert preset.value == name
@@ -208,7 +202,7 @@ def test_an_error_in_the_training_is_told_and_leaves_what_was_shown(explorer, mo
     def fail(*_, **__):
         raise MemoryError("no more")
 
-    monkeypatch.setattr("fprin_utils.experiments.train", fail)
+    monkeypatch.setattr("fprin_utils.play.experiments.train", fail)
     before = take_picture(explorer.widget)
     control(explorer, "seeds").value = 3
     asyncio.run(explorer.train())
@@ -227,7 +221,7 @@ def test_an_error_in_the_picture_ends_the_training(explorer, monkeypatch):
         steps.append(at[-1])
         raise RuntimeError("no sentence")
 
-    monkeypatch.setattr("fprin_utils.explorer.describe_order", fail)
+    monkeypatch.setattr("fprin_utils.play.explorer.describe_order", fail)
     asyncio.run(explorer.train())
     assert "no sentence" in explorer.status.value
     assert explorer.run.steps[-1] < 20_000
@@ -257,7 +251,7 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
     assert folders == ["12_explorer_1", "12_explorer_2"]
     folder = tmp_path / "12_explorer_1"
     record = json.loads((folder / "12_explorer.json").read_text(encoding="utf-8"))
-    assert fp.Experiment(**{n: record["parameters"][n] for n in dataclasses.asdict(TINY)}) == TINY
+    assert play.Experiment(**{n: record["parameters"][n] for n in dataclasses.asdict(TINY)}) == TINY
     assert record["parameters"]["last_step"] == record["parameters"]["shown_step"] == 900
     assert record["seconds"] == pytest.approx(explorer.run.seconds, abs=0.2)
     assert (folder / "12_explorer.png").read_bytes().startswith(b"\x89PNG")
@@ -268,7 +262,7 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
 
 
 def test_explorers_that_share_a_folder_save_side_by_side(explorer, tmp_path):
-    other = fp.Explorer(TINY, explorer.run, explorer.settings)
+    other = play.Explorer(TINY, explorer.run, explorer.settings)
 
     async def use():
         await asyncio.gather(explorer.save(), other.save())
@@ -279,9 +273,9 @@ def test_explorers_that_share_a_folder_save_side_by_side(explorer, tmp_path):
 
 
 def test_trainings_in_one_process_take_turns(explorer, monkeypatch):
-    other = fp.Explorer(TINY, explorer.run, explorer.settings)
+    other = play.Explorer(TINY, explorer.run, explorer.settings)
     under_way, most = [], []
-    train = fp.Experiment.train
+    train = play.Experiment.train
 
     def watch(self, **settings):
         under_way.append(self)
@@ -291,7 +285,7 @@ def test_trainings_in_one_process_take_turns(explorer, monkeypatch):
         finally:
             under_way.remove(self)
 
-    monkeypatch.setattr(fp.Experiment, "train", watch)
+    monkeypatch.setattr(play.Experiment, "train", watch)
 
     async def use():
         await asyncio.gather(explorer.train(), other.train())
@@ -306,7 +300,7 @@ def test_values_between_the_steps_of_a_slider_are_kept(explorer):
         TINY, target=((1, 0.33), (4, 1.0)), noise_std=0.123, num_steps=123, learning_rate=1.7e-3
     )
     run = experiment.train(progress=False)
-    controls = fp.Explorer(experiment, run, explorer.settings)
+    controls = play.Explorer(experiment, run, explorer.settings)
     for name in ("steps", "noise, std", "amplitude"):
         slider = control(controls, name)
         assert slider.value / slider.step == pytest.approx(round(slider.value / slider.step))
@@ -315,7 +309,7 @@ def test_values_between_the_steps_of_a_slider_are_kept(explorer):
 
 
 RATES = [1e-6, 1.5e-6, 2e-6, 5e-5, 8e-5, 1e-4, 1.0]
-EXPERIMENTS = [*fp.PRESETS.values(), *(dataclasses.replace(TINY, learning_rate=r) for r in RATES)]
+EXPERIMENTS = [*play.PRESETS.values(), *(dataclasses.replace(TINY, learning_rate=r) for r in RATES)]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -323,7 +317,7 @@ def test_the_papermill_line_describes_the_experiment(experiment):
     values = shlex.split(make_papermill_line(experiment, "cpu"))[-1]
     described = yaml.safe_load(values)
     assert described.pop("device") == "cpu"
-    assert fp.Experiment(**described) == experiment
+    assert play.Experiment(**described) == experiment
 
 
 def test_the_papermill_line_makes_the_experiment_anew(tmp_path):

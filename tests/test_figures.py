@@ -23,27 +23,24 @@ import pytest
 import torch
 
 import fprin_utils as fp
-from fprin_utils import figures
+from fprin_utils import figures, provenance
 
 mpl.use("agg")
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 4])
 NOTEBOOK = "01_one_dimensional_peaks"
-PROFILES = {name: {"num_seeds": 4, "num_steps": 10} for name in fp.PROFILES}
+PARAMETERS = {
+    "profile": None,
+    "output_dir": "output",
+    "seed": 3,
+    "num_seeds": {"smoke": 2, "quick": 4, "paper": 8},
+    "num_steps": dict.fromkeys(figures.PROFILES, 10),
+    "device": "cpu",
+}
 
 
-def configure(**settings):
-    settings = {
-        "notebook": NOTEBOOK,
-        "profile": None,
-        "profiles": PROFILES,
-        "output_dir": "output",
-        "seed": 3,
-        "num_seeds": None,
-        "num_steps": None,
-        "device": "cpu",
-    } | settings
-    return fp.configure(settings.pop("notebook"), **settings)
+def configure(**parameters):
+    return fp.configure(parameters.pop("notebook", NOTEBOOK), PARAMETERS | parameters)
 
 
 @pytest.fixture
@@ -54,11 +51,58 @@ def figure():
     plt.close(figure)
 
 
-def test_a_parameter_wins_over_the_profile_and_none_does_not():
+def test_a_parameter_holds_for_all_profiles_or_depends_on_the_profile():
     settings = configure(num_steps=7)
     assert settings.num_steps == 7
     assert settings.num_seeds == 4
     assert list(settings.seeds) == [3, 4, 5, 6]
+    assert configure(profile="paper").num_seeds == 8
+    amplitudes = {"low": 1.0, "high": 0.5}
+    assert configure(amplitudes=amplitudes).amplitudes == amplitudes
+    assert configure(amplitudes={"quick": amplitudes}).amplitudes == amplitudes
+
+
+# What IPython keeps of a notebook: its cells, a command among them, and the variables they made.
+CELLS = [
+    "",
+    "import fprin_utils as fp\n%matplotlib inline",
+    "profile = None  # None: FPRIN_PROFILE, else quick\nseed = 3\nnum_seeds = {...}\n"
+    "num_steps = {...}\ndevice = 'cpu'\noutput_dir = 'output'",
+    "# Parameters\nprofile = 'paper'\nseed = 5\n",
+    "grid = fp.make_grid(8); seed_of_noise = 1\ndef profile_of(x):\n    return x",
+    "settings = fp.configure('01_one_dimensional_peaks', vars())",
+]
+
+
+def take_variables(cells=CELLS, **parameters):
+    others = {"fp": fp, "grid": GRID, "seed_of_noise": 1, "profile_of": len, "Out": {}}
+    return {"__name__": "__main__", "In": list(cells), **others, **PARAMETERS, **parameters}
+
+
+def test_of_the_variables_of_a_notebook_those_of_its_parameters_cell_count():
+    settings = fp.configure(NOTEBOOK, take_variables(CELLS[:3] + CELLS[4:]))
+    assert (settings.profile, settings.output_dir) == ("quick", Path("output"))
+    assert settings.values == {"seed": 3, "num_seeds": 4, "num_steps": 10, "device": "cpu"}
+
+
+def test_what_papermill_injects_counts():
+    injected = {"profile": "paper", "seed": 5, "stepz": 7}
+    settings = fp.configure(NOTEBOOK, take_variables(**injected))
+    assert settings.profile == "paper"
+    assert settings.values == {"seed": 5, "num_seeds": 8, "num_steps": 10, "device": "cpu"}
+    # A parameter of its own that stands in the cell that papermill injects.
+    cells = [cell.replace("seed = 5", "seed = 5\nstepz = 7") for cell in CELLS]
+    assert fp.configure(NOTEBOOK, take_variables(cells, **injected)).stepz == 7
+
+
+def test_bad_variables_of_a_notebook_are_named():
+    with pytest.raises(ValueError, match="profile 'fast' is not one of smoke, quick, paper"):
+        fp.configure(NOTEBOOK, take_variables(profile="fast"))
+    without = [cell.replace("device = 'cpu'\n", "") for cell in CELLS]
+    with pytest.raises(ValueError, match="parameters lack device"):
+        fp.configure(NOTEBOOK, take_variables(without))
+    with pytest.raises(ValueError, match="parameters lack profile, seed, num_seeds, device, outp"):
+        fp.configure(NOTEBOOK, take_variables(CELLS[:2]))
 
 
 def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
@@ -74,14 +118,14 @@ def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
     [
         ({"notebook": "99_none"}, "notebook '99_none' is not one of 01_one_dimensional_peaks"),
         ({"profile": "fast"}, "profile 'fast' is not one of smoke, quick, paper"),
-        ({"learning_rate": None}, "learning_rate is None, and profile 'quick' does not set it"),
-        ({"profiles": {"quick": {"stepz": 1, "num_seeds": 1, "num_steps": 1}}}, "sets 'stepz'"),
-        ({"profiles": {}}, "profile 'quick' has no settings"),
+        ({"learning_rate": {"smoke": 1.0}}, "learning_rate has no value for the profile 'quick'"),
+        ({"num_seeds": {"quick": 0}}, "num_seeds is 0; it must be a whole number of at least 1"),
+        ({"seed": {"quick": None}}, "seed is None; it must be a whole number"),
         ({"seed": -1}, "seed is -1; it must be a whole number of at least 0"),
         ({"num_seeds": 0}, "num_seeds is 0; it must be a whole number of at least 1"),
         ({"num_seeds": 1.5}, "num_seeds is 1.5"),
         ({"num_seeds": True}, "num_seeds is True; it must be a whole number of at least 1"),
-        ({"output_dir": 2024}, "output_dir is 2024; it must be the name of a folder"),
+        ({"output_dir": 2024}, "output_dir is 2024; it must be a folder's name"),
         ({"device": "tpu"}, "device 'tpu' is not one of cpu, cuda"),
     ],
 )
@@ -160,7 +204,7 @@ def test_a_figure_leaves_pictures_and_a_record(figure, tmp_path):
     assert record["claims"][0]["verdict"] == "holds"
     assert record["claims"][0]["control"]["verdict"] == "fails"
     assert list(record["trainings"]) == ["narrow"]
-    assert record["code"] == figures.read_commit() | {"digest": None}
+    assert record["code"] == provenance.read_commit() | {"digest": None}
     assert record["processor"].endswith(torch.backends.cpu.get_cpu_capability())
     info = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*: (.*)$", info.read_text() if info.is_file() else "", re.M)
@@ -185,7 +229,7 @@ class TestCommit:
     def root(self, tmp_path, monkeypatch):
         (tmp_path / "fprin_utils").mkdir()
         (tmp_path / "fprin_utils" / "figures.py").write_text("a = 1\n")
-        monkeypatch.setattr(figures, "__file__", str(tmp_path / "fprin_utils" / "figures.py"))
+        monkeypatch.setattr(provenance, "ROOT", tmp_path)
         for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -203,7 +247,7 @@ class TestCommit:
     def test_is_that_of_the_checkout(self, root):
         commit = self.commit(root)
         assert re.fullmatch("[0-9a-f]{40}", commit)
-        assert figures.read_commit() == {"commit": commit, "differs_from_commit": False}
+        assert provenance.read_commit() == {"commit": commit, "differs_from_commit": False}
 
     @pytest.mark.parametrize(
         ("name", "differs"),
@@ -213,14 +257,14 @@ class TestCommit:
         commit = self.commit(root)
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("a = 2\n")
-        assert figures.read_commit() == {"commit": commit, "differs_from_commit": differs}
+        assert provenance.read_commit() == {"commit": commit, "differs_from_commit": differs}
 
     def test_is_unknown_without_a_checkout_or_without_git(self, root, monkeypatch):
         unknown = {"commit": None, "differs_from_commit": None}
-        assert figures.read_commit() == unknown
+        assert provenance.read_commit() == unknown
         self.commit(root)
         monkeypatch.setenv("PATH", str(root))
-        assert figures.read_commit() == unknown
+        assert provenance.read_commit() == unknown
 
 
 def digest(*cells):
@@ -231,15 +275,15 @@ def digest(*cells):
 def test_the_digest_of_the_code_is_that_of_its_cells(monkeypatch):
     def compute(*cells):
         shell = SimpleNamespace(user_ns={"In": ["", *cells]})
-        monkeypatch.setattr(figures, "get_ipython", lambda: shell)
-        return figures.digest_code()
+        monkeypatch.setattr(provenance, "get_ipython", lambda: shell)
+        return provenance.digest_code()
 
     assert compute("a = 1\n", "b = 2") == digest("a = 1", "b = 2")
     injected = "# Parameters\nseed = 3\n"
     assert compute("a = 1", injected, "b = 2", "") == digest("a = 1", "b = 2")
     assert compute("a = 1", "b = 3") != digest("a = 1", "b = 2")
     monkeypatch.undo()
-    assert figures.digest_code() is None
+    assert provenance.digest_code() is None
 
 
 def test_the_digest_can_be_computed_from_the_file_of_a_notebook(tmp_path):
@@ -247,7 +291,7 @@ def test_the_digest_can_be_computed_from_the_file_of_a_notebook(tmp_path):
     cells = [
         nbformat.v4.new_markdown_cell("A title"),
         nbformat.v4.new_code_cell("seed = 0  # a seed\n", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("from fprin_utils.figures import digest_code\n\n"),
+        nbformat.v4.new_code_cell("from fprin_utils.provenance import digest_code\n\n"),
         nbformat.v4.new_code_cell("print(seed, digest_code())"),
         nbformat.v4.new_code_cell("seed = 5"),
     ]
@@ -264,10 +308,24 @@ def test_the_digest_can_be_computed_from_the_file_of_a_notebook(tmp_path):
     assert said == [f"7 {digest(*code[:3])}\n"]
 
 
-def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure):
+def test_notebooks_tell_of_themselves_in_their_metadata(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "NOTEBOOKS", tmp_path)
+    assert figures.list_notebooks() == []
+    assert figures.read_metadata("02_b") == {}
+    for name in ("02_b", "01_a"):
+        book = nbformat.v4.new_notebook(metadata={"fprin": {"alt": name}})
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+    assert figures.list_notebooks() == ["01_a", "02_b"]
+    assert figures.read_metadata("02_b") == {"alt": "02_b"}
+
+
+def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure, tmp_path, monkeypatch):
+    alt = "Two lines, of which one is high & the other < 1"
+    book = nbformat.v4.new_notebook(metadata={"fprin": {"alt": alt}})
+    nbformat.write(book, tmp_path / f"{NOTEBOOK}.ipynb")
+    monkeypatch.setattr(figures, "NOTEBOOKS", tmp_path)
     shown = fp.show_figure(figure, configure())
     bundle = shown._repr_mimebundle_()
-    alt = next(entry.alt for entry in fp.FIGURES if entry.notebook == NOTEBOOK)
     assert bundle["text/plain"] == alt
     png = base64.b64decode(bundle["image/png"])
     assert png.startswith(b"\x89PNG")
@@ -277,6 +335,7 @@ def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure):
     page, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     (picture,) = re.findall(r"<img[^>]*>", page)
     assert f'alt="{alt}"' in html.unescape(picture)
+    assert f'alt="{html.escape(alt)}"' in bundle["text/html"]
     assert page.count(bundle["image/png"]) == 1
 
 
@@ -287,14 +346,14 @@ for name in ("resource", "fcntl", "pwd", "grp", "termios"):
     sys.modules[name] = None
 import importlib, pkgutil
 import fprin_utils
-for module in pkgutil.iter_modules(fprin_utils.__path__):
-    importlib.import_module(f"fprin_utils.{module.name}")
-from fprin_utils import figures
+for module in pkgutil.walk_packages(fprin_utils.__path__, "fprin_utils."):
+    importlib.import_module(module.name)
+from fprin_utils import provenance
 class Process:
     def memory_info(self):
         return type("Info", (), {"peak_wset": 345 * 2**20 + 7, "rss": 1})
 psutil.Process = Process
-print(figures.resource, figures.measure_peak_memory())
+print(provenance.resource, provenance.measure_peak_memory())
 """
 
 
@@ -320,7 +379,7 @@ def test_a_failure_while_saving_leaves_the_earlier_files_alone(figure, tmp_path,
     def fail(_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("fprin_utils.storage.os.fsync", fail)
+    monkeypatch.setattr("fprin_utils.files.os.fsync", fail)
     with pytest.raises(OSError, match="no space left"):
         fp.save_figure(figure, configure(output_dir=tmp_path), [])
     monkeypatch.undo()

@@ -15,14 +15,14 @@ import psutil
 import pytest
 from tiny import COMMAND, FIRST, FOURTH, SAVE, read_seeds, write_notebook
 
-from fprin_utils import regenerate
-from fprin_utils.storage import Lock
+from fprin_utils.build import regenerate
+from fprin_utils.files import Lock
 
 # Has imported all it takes, and starts a run as a fork of itself for each line it reads.
 NURSERY = """
 import os, signal, sys
 from pathlib import Path
-from fprin_utils import regenerate
+from fprin_utils.build import regenerate
 regenerate.NOTEBOOKS = Path(sys.argv[1])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 print("ready", flush=True)

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from fprin_utils.regenerate import ROOT
+from fprin_utils.files import ROOT
 
 FILES = ("Makefile", "requirements.lock", "pyproject.toml", "voila.json")
 OLDEST, TRIED = "3.11.0", ("3.11.0", "3.11.2", "3.12.1", "3.13.0")

@@ -5,12 +5,13 @@ import PIL.Image
 import pytest
 
 import fprin_utils as fp
-from fprin_utils.views import view_curve, view_image
+from fprin_utils import play
+from fprin_utils.play.views import view_curve, view_image
 
 
 @pytest.fixture(scope="module")
 def run():
-    experiment = fp.Experiment(widths=(20, 20), init_std=0.4, num_steps=100, num_seeds=3)
+    experiment = play.Experiment(widths=(20, 20), init_std=0.4, num_steps=100, num_seeds=3)
     return experiment, experiment.train(progress=False)
 
 
@@ -20,7 +21,7 @@ def read(png):
 
 def test_a_moment_looks_the_same_however_it_is_reached(run):
     experiment, run = run
-    one, other = (fp.MovingPicture(experiment.view, run.steps) for _ in range(2))
+    one, other = (play.MovingPicture(experiment.view, run.steps) for _ in range(2))
     last = len(run.steps) - 1
     for record in (last, 0, 5):
         reached = one.draw(run, record)
@@ -41,7 +42,7 @@ def test_it_grows_with_the_run(run):
         spectral_norms=run.spectral_norms,
         seconds=0.0,
     )
-    picture = fp.MovingPicture(experiment.view, run.steps)
+    picture = play.MovingPicture(experiment.view, run.steps)
     before = read(picture.draw(early, 5))
     assert picture.errors.shape == (len(half), 3, 2)
     after = read(picture.draw(run, 5))
@@ -55,7 +56,7 @@ def test_it_grows_with_the_run(run):
 
 def test_a_frozen_picture_holds_all_and_moves_on_again(run):
     experiment, run = run
-    picture = fp.MovingPicture(experiment.view, run.steps)
+    picture = play.MovingPicture(experiment.view, run.steps)
     drawn = read(picture.draw(run, 5))
     saved = io.BytesIO()
     picture.freeze().savefig(saved, format="png", dpi=picture.figure.dpi)
@@ -76,7 +77,7 @@ def test_an_image_is_shown_beside_its_target():
         spectral_norms=np.zeros((0, 1, 1)),
         seconds=0.0,
     )
-    picture = fp.MovingPicture(view_image(image), run.steps)
+    picture = play.MovingPicture(view_image(image), run.steps)
     dark, bright = (read(picture.draw(run, record)) for record in (0, 1))
     left = dark.shape[1] // 6
     assert dark[:, :left].mean() < bright[:, :left].mean()
@@ -90,7 +91,7 @@ def test_a_single_frequency_and_a_single_step_have_their_colour(num_steps):
         fp.Ensemble([4], seeds=[0]), grid, np.sin(grid), num_steps=num_steps, learning_rate=1e-3,
         progress=False,
     )  # fmt: skip
-    drawn = read(fp.MovingPicture(view_curve(grid, np.sin(grid)), run.steps).draw(run, 1))
+    drawn = read(play.MovingPicture(view_curve(grid, np.sin(grid)), run.steps).draw(run, 1))
     heat_map = drawn[100:200, int(0.75 * drawn.shape[1]) : int(0.9 * drawn.shape[1])]
     # Blue, since nothing is learnt; white would mean that there is no cell.
     assert (heat_map[..., 2] > heat_map[..., 0] + 30).mean() > 0.9
@@ -103,6 +104,6 @@ def test_outputs_with_one_component_will_do():
     run = fp.train(
         networks, grid, targets[..., None], num_steps=3, learning_rate=1e-2, progress=False
     )
-    picture = fp.MovingPicture(view_curve(grid, targets[1]), run.steps)
+    picture = play.MovingPicture(view_curve(grid, targets[1]), run.steps)
     assert picture.draw(run.take([1]), 2).startswith(b"\x89PNG")
     assert picture.errors.shape == (len(run.steps), 1, 1)

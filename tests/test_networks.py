@@ -3,9 +3,10 @@ import pytest
 import torch
 
 import fprin_utils as fp
+from fprin_utils import networks
 
 
-@pytest.mark.parametrize("initialization", fp.INITIALIZATIONS)
+@pytest.mark.parametrize("initialization", networks.INITIALIZATIONS)
 def test_a_seed_draws_the_same_weights_alone_and_with_others(initialization):
     together = fp.Ensemble([5, 4], seeds=[7, 3, 11], initialization=initialization)
     alone = fp.Ensemble([5, 4], seeds=[3], initialization=initialization)
@@ -47,7 +48,7 @@ def test_outputs_are_those_of_plain_layers(activation, num_inputs, num_outputs):
         hidden = inputs
         for layer, (weight, bias) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
             hidden = torch.nn.functional.linear(hidden, weight[network].T, bias[network, 0])
-            hidden = fp.ACTIVATIONS[activation](hidden) if layer < 2 else hidden
+            hidden = fp.ACTIVATIONS[activation].function(hidden) if layer < 2 else hidden
         torch.testing.assert_close(outputs[network], hidden, rtol=0, atol=1e-14)
 
 

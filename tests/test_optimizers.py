@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fprin_utils.optimizers import OPTIMIZERS, make_optimizer
+from fprin_utils.engine.optimizers import OPTIMIZERS, make_optimizer
 
 PLAIN = {
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),

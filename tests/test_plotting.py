@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fprin_utils as fp
-from fprin_utils.plotting import make_edges
+from fprin_utils.artists import Band, HeatMap, make_edges
 
 mpl.use("agg")
 GRID = fp.make_grid(16)
@@ -33,6 +33,7 @@ PANELS = {
     "against": lambda **ax: fp.plot_against(
         [0.1, 1.0], {"test": np.ones((2, 3))}, xlabel="std", ylabel="error", **ax
     ),
+    "cases": lambda **ax: fp.plot_cases({"a": [1, 2], "b": [3]}, ylabel="step", level=2, **ax),
     "map": lambda **ax: fp.plot_map(
         np.ones((2, 2)), [0.5, 1.0], [2, 3], limits=(0.1, 10), **MAP_LABELS, **ax
     ),
@@ -40,68 +41,151 @@ PANELS = {
 }
 
 
+def find_axes(drawn):
+    """Return the axes of what a panel returns."""
+    drawn = next(iter(drawn.values())) if isinstance(drawn, dict) else drawn
+    if isinstance(drawn, Band):
+        assert drawn.area.axes is drawn.line.axes
+    parts = {Band: "line", HeatMap: "mesh"}
+    return getattr(drawn, parts[type(drawn)]).axes if type(drawn) in parts else drawn.axes
+
+
 @pytest.mark.parametrize("panel", PANELS)
 def test_a_panel_draws_on_the_axes_it_is_given_or_on_new_ones(panel):
     _, axes = plt.subplots(1, 2)
-    assert PANELS[panel](ax=axes[1]) is axes[1]
+    assert find_axes(PANELS[panel](ax=axes[1])) is axes[1]
     assert not axes[0].has_data()
     assert axes[1].has_data()
-    assert PANELS[panel]() not in axes
+    assert find_axes(PANELS[panel]()) not in axes
 
 
 @pytest.mark.parametrize("panel", [name for name in PANELS if name != "image"])
 def test_axes_are_labelled(panel):
-    ax = PANELS[panel]()
-    assert ax.get_xlabel()
+    ax = find_axes(PANELS[panel]())
+    assert ax.get_xlabel() or panel == "cases"
     assert ax.get_ylabel()
 
 
+def test_panels_return_what_they_drew_by_its_label():
+    kinds = {
+        **dict.fromkeys(("fits", "spectrum", "over_steps"), Band),
+        **dict.fromkeys(("against", "cases"), mpl.lines.Line2D),
+    }
+    labels = {"fits": ["learnt"], "spectrum": ["target"], "against": ["test"]}
+    for panel, kind in kinds.items():
+        drawn = PANELS[panel]()
+        assert list(drawn) == labels.get(panel, ["a", "b"])
+        assert {type(each) for each in drawn.values()} == {kind}
+    assert type(PANELS["error_heatmap"]()) is HeatMap
+    for panel in ("map", "image"):
+        assert type(PANELS[panel]()) is mpl.image.AxesImage
+
+
 def test_line_is_the_median_and_band_the_range_over_the_seeds():
-    ax = PANELS["fits"]()
+    ax = find_axes(PANELS["fits"]())
     np.testing.assert_allclose(ax.lines[1].get_ydata(), 2 * np.sin(GRID))
     heights = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(4 * np.sin(GRID).max())
 
 
 def test_heatmap_is_red_where_the_error_is_small_and_marks_the_first_touch():
-    ax = PANELS["error_heatmap"]()
+    drawn = PANELS["error_heatmap"]()
+    ax = find_axes(drawn)
     assert ax.collections[0].get_array().shape == (2, 3), "step 0 has no place on a log axis"
     red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.05))
     assert red > blue
     red, _, blue, _ = ax.collections[0].cmap(ax.collections[0].norm(0.95))
     assert blue > red
-    assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(1, 0), (100, 1)]
+    assert ax.lines[:] == [drawn.marks]
+    assert drawn.marks.get_xydata().tolist() == [[1, 0], [100, 1]]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["1", "3"]
 
 
 def test_heatmap_marks_the_steps_that_it_is_given():
     errors = np.ones((2, 3))
-    ax = fp.plot_error_heatmap(
+    drawn = fp.plot_error_heatmap(
         np.array([1, 10]), errors, [1, 2, 3], threshold=0.2, marks=[10, np.inf, 1]
     )
-    assert [tuple(line.get_xydata()[0]) for line in ax.lines] == [(10, 0), (1, 2)]
+    assert drawn.marks.get_xydata().tolist() == [[10, 0], [1, 2]]
+
+
+def render(ax):
+    canvas = ax.figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba()).copy()
+
+
+def test_a_band_that_has_moved_is_drawn_as_a_new_one():
+    moved, new, old = (
+        fp.plot_fits(GRID, np.sin(GRID), {"learnt": factor * OUTPUTS})["learnt"]
+        for factor in (1, -0.5, 1)
+    )
+    for band in (moved, new, old):
+        band.line.axes.set_ylim(-5, 5)
+    moved.move(-0.5 * OUTPUTS)
+    np.testing.assert_array_equal(render(moved.line.axes), render(new.line.axes))
+    assert (render(moved.line.axes) != render(old.line.axes)).any()
+    np.testing.assert_allclose(moved.line.get_ydata(), -np.sin(GRID))
+    heights = moved.area.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(-2 * np.sin(GRID).max())
+
+
+def test_a_heat_map_that_has_moved_is_drawn_as_a_new_one():
+    errors = np.array([[1, 1], [0.1, 1], [0, 0.5], [0, 0.1]])
+    options = {"bins": [1, 3], "threshold": 0.2}
+    moved, old = (fp.plot_error_heatmap(STEPS, errors, **options) for _ in range(2))
+    new = fp.plot_error_heatmap(STEPS, errors[:, ::-1], marks=[np.inf, 10], **options)
+    moved.move(errors[1:, ::-1], np.array([np.inf, 10]))
+    assert moved.marks.get_xydata().tolist() == [[10, 1]]
+    np.testing.assert_array_equal(render(moved.mesh.axes), render(new.mesh.axes))
+    assert (render(moved.mesh.axes) != render(old.mesh.axes)).any()
 
 
 def test_curves_are_the_medians_without_step_0():
     values = np.stack([[1.0, 2.0], [3.0, 9.0], [5.0, 4.0]]) + STEPS[:, None, None]
-    ax = fp.plot_over_steps(STEPS, values, ["a", "b"], ylabel="error")
+    ax = find_axes(fp.plot_over_steps(STEPS, values, ["a", "b"], ylabel="error"))
     for line, median in zip(ax.lines, (3.0, 4.0), strict=True):
         np.testing.assert_array_equal(line.get_xdata(), STEPS[1:])
         np.testing.assert_array_equal(line.get_ydata(), median + STEPS[1:])
 
 
 def test_on_a_linear_axis_step_0_is_shown():
-    ax = fp.plot_over_steps(STEPS, np.ones((4, 1, 1)), ["a"], ylabel="error", log=False)
+    drawn = fp.plot_over_steps(STEPS, np.ones((4, 1, 1)), ["a"], ylabel="error", log=False)
+    ax = find_axes(drawn)
     assert ax.get_xscale() == "linear"
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), STEPS)
 
 
 def test_values_against_a_setting_are_medians_with_a_dot_a_seed():
     measured = np.array([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]])
-    ax = fp.plot_against([0.1, 1.0], {"test": measured}, xlabel="std", ylabel="error")
+    drawn = fp.plot_against([0.1, 1.0], {"test": measured}, xlabel="std", ylabel="error")
+    ax = find_axes(drawn)
+    assert ax.lines[0] is drawn["test"]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, 4.0])
     dots = np.array([line.get_ydata() for line in ax.lines[1:]])
     np.testing.assert_array_equal(dots.T, measured)
+
+
+def test_cases_stand_side_by_side_with_a_dot_a_seed():
+    values = {"small": [5.0, 7.0, 6.0], "none": [], "large": np.array([40.0, np.nan])}
+    drawn = fp.plot_cases(values, ylabel="step", level=10, log=True)
+    ax = find_axes(drawn)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["small", "none", "large"]
+    for place, (case, each) in enumerate(values.items()):
+        np.testing.assert_array_equal(drawn[case].get_ydata(), each)
+        spread = np.abs(drawn[case].get_xdata() - place)
+        assert (spread < 0.5).all()
+    assert len(set(drawn["small"].get_xdata())) == 3
+    assert ax.lines[-1].get_ydata() == [10, 10]
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("log", "step")
+    assert find_axes(fp.plot_cases(values, ylabel="step")).get_yscale() == "linear"
+
+
+def test_a_spectrum_may_have_frequencies_of_its_own():
+    drawn = fp.plot_spectrum({"ring": np.array([1.0, 2.0])}, frequencies=np.array([3, 5]))
+    np.testing.assert_array_equal(drawn["ring"].line.get_xydata(), [[3, 1], [5, 2]])
+    drawn = fp.plot_spectrum({"target": np.array([1.0, 2.0])})
+    np.testing.assert_array_equal(drawn["target"].line.get_xydata(), [[0, 1], [1, 2]])
 
 
 def test_colours_are_joined_by_line_styles():
@@ -116,7 +200,7 @@ def test_a_map_writes_numbers_and_hatches_marked_cells():
     values = np.array([[0.25, 40.0, np.nan], [0.031, 1, 123.4]])
     marks = np.array([["<", ">", ""], ["", "", ""]])
     options = {"limits": (1 / 32, 32), "marks": marks, "cmap": "RdBu_r"}
-    ax = fp.plot_map(values, [1, 2, 4], [3, 5], **options, **MAP_LABELS)
+    ax = find_axes(fp.plot_map(values, [1, 2, 4], [3, 5], **options, **MAP_LABELS))
     written = ["<0.25", ">40", "none", "0.03", "1", "123"]
     assert [text.get_text() for text in ax.texts] == written
     assert [patch.get_x() for patch in ax.patches] == [-0.5, 0.5]
@@ -137,7 +221,7 @@ def test_cells_of_a_heat_map_stand_around_their_positions():
 
 
 def test_a_heat_map_of_one_frequency_has_a_row():
-    ax = fp.plot_error_heatmap(np.array([1, 10]), np.ones((2, 1)), [4], threshold=0.2)
-    (mesh,) = ax.collections
+    drawn = fp.plot_error_heatmap(np.array([1, 10]), np.ones((2, 1)), [4], threshold=0.2)
+    (mesh,) = find_axes(drawn).collections
     heights = mesh.get_coordinates()[:, 0, 1]
     assert heights.tolist() == [-0.5, 0.5]

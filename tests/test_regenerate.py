@@ -11,8 +11,9 @@ import psutil
 import pytest
 from tiny import COMMAND, FIRST, FOURTH, SAVE, TRAIN, write_notebook
 
-from fprin_utils import regenerate
-from fprin_utils.regenerate import NOTEBOOKS, Result, format_table, main, store_outputs
+from fprin_utils.build import regenerate
+from fprin_utils.build.regenerate import Result, format_table, main, store_outputs
+from fprin_utils.files import NOTEBOOKS
 
 
 @pytest.mark.parametrize(
@@ -116,8 +117,7 @@ def test_a_record_tells_processor_time_and_the_threads_of_its_share(
 ):
     save = (
         "import time, matplotlib.pyplot as plt, fprin_utils as fp\n"
-        "settings = fp.configure(notebook, profile='quick', profiles={'quick': {}},\n"
-        "    output_dir=output_dir, seed=seed, num_seeds=1, device='cpu')\n"
+        "settings = fp.configure(notebook, vars())\n"
         "time.sleep(2)\n"
         "busy = time.process_time() + 0.5\n"
         "while time.process_time() < busy:\n    pass\n"

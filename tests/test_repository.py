@@ -17,16 +17,18 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import fprin_utils as fp
-from fprin_utils import publish
-from fprin_utils.agreement import pool
+from fprin_utils.build import readmes
+from fprin_utils.build.agreement import pool
+from fprin_utils.build.record import FIRST_SEEDS
 from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, describe_tally
-from fprin_utils.record import FIRST_SEEDS
-from fprin_utils.regenerate import NOTEBOOKS, ROOT
-from fprin_utils.verdicts import describe_whole_effect, read_reference
+from fprin_utils.figures import COMMON_PARAMETERS, list_notebooks, read_metadata
+from fprin_utils.files import NOTEBOOKS, ROOT
+from fprin_utils.verdicts import describe_effect, read_reference
 
-NAMES = [entry.notebook for entry in fp.FIGURES]
+NAMES = list_notebooks()
+METADATA = {"article_figure", "shows", "shows_zh", "claims", "alt", "alt_zh"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-COMMON_PARAMETERS = {"profile", "seed", "num_seeds", "device", "output_dir"}
+MOST_LINES = 150  # of code in a notebook
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 BINDER = ROOT / "binder"
 OTHERS = (
@@ -69,49 +71,50 @@ def test_a_git_that_refuses_is_one_line(tmp_path, monkeypatch):
         list_tracked("figures")
 
 
-def test_registry_notebooks_and_figures_are_the_same():
-    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
+def test_notebooks_figures_and_reference_are_the_same():
     tracked = list_tracked("figures")
     made = [f"figures/{name}.{ending}" for name in NAMES for ending in ("json", "png")]
-    assert sorted(tracked) == sorted([*made, "figures/README.md"])
+    assert sorted(tracked) == sorted([*made, "figures/README.md", "figures/README.zh-CN.md"])
     assert list(REFERENCE) == NAMES
 
 
 def test_every_sentence_of_the_article_is_tested_somewhere():
-    ids = [claim for entry in fp.FIGURES for claim in entry.claims]
+    ids = [claim for name in NAMES for claim in read_metadata(name)["claims"]]
     assert len(set(ids)) == len(ids)
     numbers = {re.fullmatch(r"(C\d+)[a-z]?", claim)[1] for claim in ids}
-    assert numbers == set(fp.SENTENCES) == {f"C{number}" for number in range(1, 16)}
+    assert numbers == set(readmes.SENTENCES) == {f"C{number}" for number in range(1, 16)}
 
 
 def test_the_public_address_is_the_same_everywhere():
-    slug = publish.ADDRESS_PATTERN.fullmatch(publish.read_address())[1]
-    pages = [ROOT / name for name in (*publish.READMES, "CITATION.cff")]
+    slug = readmes.ADDRESS_PATTERN.fullmatch(readmes.read_address())[1]
+    pages = [ROOT / name for name in (*readmes.PAGES, "CITATION.cff")]
     for path in [*pages, *NOTEBOOKS.glob("*.ipynb")]:
         text = path.read_text(encoding="utf-8")
         found = re.findall(r"https://(?:github\.com|mybinder\.org/v2/gh)/([\w.-]+/[\w.-]+)", text)
-        assert set(found) - {"OWNER/NAME", *OTHERS} == {slug}, path.name
+        # Not every other page links to its own repository.
+        is_front = path.parent == ROOT and path.name != "CONTRIBUTING.md"
+        expected = {slug} if is_front or path.suffix == ".ipynb" else set(found) & {slug}
+        assert set(found) - {"OWNER/NAME", "ACCOUNT/NAME", *OTHERS} == expected, path
 
 
 def test_one_command_sets_the_address_everywhere(tmp_path, monkeypatch):
-    for folder in ("notebooks", "figures"):
-        (tmp_path / folder).mkdir()
-    for name in ("pyproject.toml", *publish.READMES, *publish.PAGES, "CITATION.cff"):
+    for name in ("pyproject.toml", *readmes.PAGES, "CITATION.cff"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     for path in NOTEBOOKS.glob("*.ipynb"):
         (tmp_path / "notebooks" / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(publish, "ROOT", tmp_path)
-    monkeypatch.setattr(publish, "NOTEBOOKS", tmp_path / "notebooks")
-    old = publish.ADDRESS_PATTERN.fullmatch(publish.read_address())[1]
+    monkeypatch.setattr(readmes, "ROOT", tmp_path)
+    monkeypatch.setattr(readmes, "NOTEBOOKS", tmp_path / "notebooks")
+    old = readmes.ADDRESS_PATTERN.fullmatch(readmes.read_address())[1]
     citation = (tmp_path / "CITATION.cff").read_bytes()
     (tmp_path / "CITATION.cff").unlink()
-    assert publish.main(["--repository", "https://github.com/some-one/a.name.git"]) == 2
+    assert readmes.main(["--repository", "https://github.com/some-one/a.name.git"]) == 2
     (tmp_path / "CITATION.cff").write_bytes(citation)
-    assert publish.main(["--repository", "https://github.com/some-one/a.name.git"]) == 0
-    assert publish.make_binder_link("01").startswith("https://mybinder.org/v2/gh/some-one/a.name/")
+    assert readmes.main(["--repository", "https://github.com/some-one/a.name.git"]) == 0
+    assert readmes.make_binder_link("01").startswith("https://mybinder.org/v2/gh/some-one/a.name/")
     for path in tmp_path.rglob("*.*"):
         assert f"/{old}" not in path.read_text(encoding="utf-8"), path.name
-    assert publish.main(["--repository", "https://example.org/x"]) == 2
+    assert readmes.main(["--repository", "https://example.org/x"]) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,13 +131,15 @@ class TestNotebook:
         tagged = [c for c in code_cells if "parameters" in c.metadata.get("tags", [])]
         assert len(tagged) == 1
         inspected = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
-        assert set(inspected) >= COMMON_PARAMETERS
+        assert set(inspected) >= set(COMMON_PARAMETERS)
         for line in tagged[0].source.splitlines():
             assert re.fullmatch(r"\w+ = [^()]+  # .+", line), line
         for parameter, entry in inspected.items():
             assert entry["help"], parameter
 
     def test_has_short_cells_and_small_functions(self, code_cells):
+        lines = [line for cell in code_cells for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= MOST_LINES
         for cell in code_cells:
             assert len(cell.source.splitlines()) <= 25
             for each in ast.walk(ast.parse(cell.source)):
@@ -145,7 +150,7 @@ class TestNotebook:
 
     def test_ends_in_a_cell_to_play_with(self, code_cells):
         last = ast.unparse(ast.parse(code_cells[-1].source).body[-1])
-        assert re.match(r"fp\.explore_\w+\(|explorer\.", last)
+        assert re.match(r"play\.explore_\w+\(|explorer\.", last)
 
     def test_checks_its_verdicts(self, name, code_cells):
         checked = [c for c in code_cells if "nbval-check-output" in c.metadata.get("tags", [])]
@@ -187,15 +192,18 @@ class TestNotebook:
         statement, _, outcomes, _, effect, stored = row
         assert statement == f"{label}: {part['statement']}".replace("|", "&#124;")
         if effect != "as above":
-            assert effect == describe_whole_effect(part["effect"]).replace("|", "&#124;")
+            assert effect == describe_effect(part["effect"]).replace("|", "&#124;")
         if "runs" not in part:
             assert outcomes.startswith(f"error {part['error']:.2g}")
             return
-        assert outcomes.split("; num_steps")[0] == describe_tally(fp.Tally(*part["runs"]["0"]))
+        assert outcomes.split("; num_steps")[0] == describe_tally(
+            fp.claims.Tally(*part["runs"]["0"])
+        )
         assert stored == f"{describe_tally(pool(part))}: {words[part['verdict']]}"
 
     def test_holds_its_results_and_nothing_of_the_machine(self, notebook, code_cells, name):
-        assert set(notebook.metadata) == {"kernelspec", "language_info"}
+        assert set(notebook.metadata) == {"kernelspec", "language_info", "fprin"}
+        assert set(notebook.metadata.fprin) == METADATA
         assert notebook.metadata.kernelspec.name == "python3"
         for cell in notebook.cells:
             assert set(cell.metadata) <= {"tags"}
@@ -220,21 +228,20 @@ class TestNotebook:
     def test_shows_its_figure_with_its_alternative_text(self, name, code_cells):
         shown = [data["text/html"] for c in code_cells for o in c.outputs
                  if "<img " in (data := o.get("data", {})).get("text/html", "")]  # fmt: skip
-        entry = next(entry for entry in fp.FIGURES if entry.notebook == name)
+        said = read_metadata(name)
         # The explorer's picture moves, and is not stored.
-        assert len(shown) == (1 if entry.claims else 0)
-        assert all(f'alt="{html.escape(entry.alt)}"' in text for text in shown)
+        assert len(shown) == (0 if said["article_figure"] == "play" else 1)
+        assert all(f'alt="{html.escape(said["alt"])}"' in text for text in shown)
         pictures = [o for c in code_cells for o in c.outputs if "image/png" in o.get("data", {})]
         assert len(pictures) == len(shown), "a half-drawn figure is shown, too"
 
     def test_links_to_itself_on_binder(self, name, notebook):
-        assert publish.make_binder_link(name) in notebook.cells[0].source
+        assert readmes.make_binder_link(name) in notebook.cells[0].source
 
     def test_has_a_reference_of_the_default_profile_with_its_claims(self, name):
-        entry = next(entry for entry in fp.FIGURES if entry.notebook == name)
         stored = REFERENCE[name]
         assert stored["profile"] == "quick"
-        assert tuple(stored["tests"]) == entry.claims
+        assert list(stored["tests"]) == read_metadata(name)["claims"]
         assert stored["peak_memory_mb"] < 1000
         for test in stored["tests"].values():
             for part in (test, test["control"]):
@@ -306,12 +313,6 @@ def test_binder_builds_the_environment_and_installs_the_package(tmp_path):
     assert lines[0] == "#!/bin/bash"
     assert "set -e" in lines
     assert "python -m pip install --no-deps -e ." in lines
-
-
-def test_the_exported_names_are_all_there_and_sorted():
-    assert len(fp.__all__) == len(set(fp.__all__))
-    for name in fp.__all__:
-        assert getattr(fp, name) is not None
 
 
 def test_what_training_does_not_need_is_imported_later():

@@ -8,13 +8,17 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from test_house import FRONT
 
 import fprin_utils as fp
-from fprin_utils import publish
+from fprin_utils import play
+from fprin_utils.build import readmes
 from fprin_utils.claims import VERDICTS
-from fprin_utils.regenerate import ROOT
+from fprin_utils.figures import list_notebooks, read_metadata
+from fprin_utils.files import ROOT
 from fprin_utils.verdicts import read_reference
 
+NAMES = list_notebooks()
 BUILD = ["site/build.py", "site/_build"]
 WIDTHS = {"desktop": 1280, "telephone": 390}
 # Pictures that are not in sight may not be loaded yet, unless they are asked for.
@@ -81,10 +85,10 @@ def page(browser):
 
 
 def test_every_notebook_and_every_room_of_the_package_has_a_page(site):
-    rooms = {path.stem for path in (ROOT / "fprin_utils").glob("*.py")} - {"__init__"}
-    assert {path.stem for path in (site / "api").glob("*.html")} == rooms | {"index"}
+    rooms = {path.stem for path in (site / "api").glob("*.html")}
+    assert rooms == {*FRONT, "play", "index"}
     notebooks = {path.stem for path in (site / "notebooks").glob("*.html")}
-    assert notebooks == {entry.notebook for entry in fp.FIGURES}
+    assert notebooks == set(NAMES)
 
 
 def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
@@ -99,11 +103,11 @@ def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
             assert target in visits, (address, link)
             assert not place or unquote(place) in visits[target].found["ids"], (address, link)
     assert inside > 1000
-    assert outside > len(fp.FIGURES)
+    assert outside > len(NAMES)
 
 
 def test_every_picture_is_there_and_described(visits):
-    descriptions = {entry.alt for entry in fp.FIGURES}
+    descriptions = {read_metadata(name)["alt"] for name in NAMES}
     for address, visit in visits.items():
         for source, alt, width in visit.found["pictures"]:
             assert width > 0, (address, source)
@@ -119,51 +123,53 @@ def test_no_page_asks_another_host_or_complains(site, visits):
 
 
 def test_every_function_and_class_is_documented_where_it_is_defined(site, visits):
-    described = [getattr(fp, name) for name in fp.__all__]
-    for thing in described:
+    described = {name: (getattr(fp, name), None) for name in fp.__all__}
+    described |= {name: (getattr(play, name), "fprin_utils.play") for name in play.__all__}
+    for name, (thing, shown_in) in described.items():
         if inspect.isfunction(thing) or inspect.isclass(thing):
-            room = thing.__module__.removeprefix("fprin_utils.")
-            address = (site / "api" / f"{room}.html").as_uri()
-            assert f"{thing.__module__}.{thing.__name__}" in visits[address].found["ids"]
+            module = shown_in or thing.__module__
+            address = (site / "api" / f"{module.removeprefix('fprin_utils.')}.html").as_uri()
+            assert f"{module}.{name}" in visits[address].found["ids"]
 
 
 def test_the_front_page_has_a_card_for_every_figure(site, page):
     page.goto((site / "index.html").as_uri())
     cards = page.locator(".gallery > .card")
-    assert cards.count() == len(fp.FIGURES)
-    for entry, card in zip(fp.FIGURES, cards.all(), strict=True):
-        assert card.get_by_role("img").get_attribute("alt") == entry.alt
+    assert cards.count() == len(NAMES)
+    for name, card in zip(NAMES, cards.all(), strict=True):
+        assert card.get_by_role("img").get_attribute("alt") == read_metadata(name)["alt"]
         for link in card.get_by_role("link").all():
-            assert link.get_attribute("href") == f"notebooks/{entry.notebook}.html"
-        for claim, test in read_reference()[entry.notebook]["tests"].items():
+            assert link.get_attribute("href") == f"notebooks/{name}.html"
+        for claim, test in read_reference()[name]["tests"].items():
             assert f"{claim} {VERDICTS[test['verdict']]}" in card.inner_text()
 
 
 def test_the_front_page_has_the_table_of_claims(site, page):
     page.goto((site / "index.html").as_uri())
     rows = page.locator("#the-claims table tbody tr").all()
-    assert len(rows) == len(publish.format_claims_table().splitlines()) - 2
+    assert len(rows) == len(readmes.format_claims_table().splitlines()) - 2
 
 
-@pytest.mark.parametrize("entry", fp.FIGURES, ids=lambda entry: entry.notebook)
-def test_a_notebook_is_shown_with_its_stored_outputs(site, page, entry):
-    page.goto((site / "notebooks" / f"{entry.notebook}.html").as_uri())
-    outputs = page.locator(".cell_output")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_shown_with_its_stored_outputs(site, page, name):
+    page.goto((site / "notebooks" / f"{name}.html").as_uri())
+    outputs, said = page.locator(".cell_output"), read_metadata(name)
+    is_play = said["article_figure"] == "play"
     # A figure that only moves is not stored in its notebook, and stands at the end.
-    place = outputs if entry.claims else page
-    assert place.get_by_role("img", name=entry.alt).count() == 1
-    said = "\n".join(outputs.all_inner_texts())
-    tests = read_reference()[entry.notebook]["tests"]
+    place = page if is_play else outputs
+    assert place.get_by_role("img", name=said["alt"]).count() == 1
+    told = "\n".join(outputs.all_inner_texts())
+    tests = read_reference()[name]["tests"]
     assert outputs.locator("table").count() == bool(tests)
     for claim in tests:
-        assert f"{claim} agrees: " in said
+        assert f"{claim} agrees: " in told
     invitation = page.get_by_role("link", name="play on Binder")
-    make_link = publish.make_binder_link if entry.claims else publish.make_app_link
-    assert invitation.get_attribute("href") == make_link(entry.notebook)
+    make_link = readmes.make_app_link if is_play else readmes.make_binder_link
+    assert invitation.get_attribute("href") == make_link(name)
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site, page):
-    page.goto((site / "notebooks" / "09_gradient_theory.html").as_uri())
+    page.goto((site / "notebooks" / "09_gradient_formula.html").as_uri())
     fraction = page.locator("math[display=block] mfrac").first.bounding_box()
     assert fraction["height"] > 20
 
@@ -176,7 +182,7 @@ def test_no_page_is_wider_than_its_screen(site, visits, page, width, screenshots
         # The theme lets the column of text scroll rather than the window.
         column = page.locator(".content")
         assert column.evaluate("it => it.scrollWidth <= it.clientWidth"), address
-    for name in ("index", "notebooks/09_gradient_theory", "api/training"):
+    for name in ("index", "notebooks/09_gradient_formula", "api/training"):
         page.goto((site / f"{name}.html").as_uri())
         picture = f"site-{name.replace('/', '-')}-{width}.png"
         page.screenshot(path=screenshots / picture)
@@ -185,10 +191,10 @@ def test_no_page_is_wider_than_its_screen(site, visits, page, width, screenshots
 def test_the_cards_are_reached_with_the_keyboard(site, page):
     page.goto((site / "index.html").as_uri())
     reached = set()
-    for _ in range(100):
+    for _ in range(150):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.closest('.card')?.innerText"))
-    assert len(reached - {None}) == len(fp.FIGURES)
+    assert len(reached - {None}) == len(NAMES)
 
 
 def test_make_and_the_workflow_build_the_same_site():

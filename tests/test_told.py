@@ -1,79 +1,88 @@
 """Tests of what is told in prose and in notebooks, where a copy could go wrong unseen."""
 
 import ast
-import inspect
 import json
 import re
 import tomllib
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 import fprin_utils as fp
-from fprin_utils import publish, record, verdicts
-from fprin_utils.regenerate import NOTEBOOKS, ROOT, Result
+from fprin_utils import verdicts
+from fprin_utils.build import readmes, record
+from fprin_utils.build.regenerate import Result
+from fprin_utils.figures import list_notebooks
+from fprin_utils.files import NOTEBOOKS, ROOT
 
-NAMES = [entry.notebook for entry in fp.FIGURES]
+NAMES = list_notebooks()
+FRONT = [page for page in readmes.PAGES if page.startswith("README")]
 LINKS = re.compile(r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|\[arXiv:[^\]]*\]|`[^`\n]+`")
 NUMBER = re.compile(r"(?<![\w./])(?:\d+(?:\.\d+)?|\.\d+)(?![\w:])")
 REFERENCE = re.compile(
-    r"\b20[12]\d\b|^\d\. |(?:Figures?|papers?|notebooks?|[Nn]otebooks|图|文献) ?\d+(?: and \d+)?",
+    r"\b20[12]\d\b|^\d\. |\[\d\d\]|"
+    r"(?:Figures?|papers?|notebooks?|[Nn]otebooks|图|文献) ?\d+(?: and \d+)?",
     re.MULTILINE,
 )
 LEAK = np.abs(fp.compute_spectrum(fp.make_sinusoids(fp.make_grid(201, endpoint=True), [1, 3, 5])))[
     [1, 3, 5]
 ]
-CONFIDENCE = inspect.signature(fp.compute_share_interval).parameters["confidence"].default
 PYTHON = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-# Every number in the prose of a README but years and those of figures, papers and notebooks, by
+MEMORY, MINUTES = "1", "5"
+# Every number in the prose of a front page but years and those of figures, papers and notebooks, by
 # where it comes from: who changes one, or writes a new one, looks there first.
 TOLD = {
-    "Kendall's tau of an order and of none, step 0": ["1", "0", "0"],
-    "compute_share_interval": [f"{CONFIDENCE:.0%}".removesuffix("%")],
+    "the memory and the minutes of make figures, from the reference": [MEMORY, MINUTES],
+    "the minutes of make test": ["10"],
     "pyproject.toml": [PYTHON.removeprefix(">=")],
+    "the Pythons that make looks for": ["3.12", "3.13"],
     "the size of what pip installs, GB": ["2"],
-    "spectrum of sin x + sin 3x + sin 5x on 201 points": [
-        *("3", "5", "201", ".5"),
-        *(f"{amplitude:.3f}".removeprefix("0") for amplitude in LEAK),
-    ],
-    "notebook 10, one matrix by the published code and by its SVD": ["18.1", "1.14"],
 }
 
 
-def read_prose(readme):
-    text = (ROOT / readme).read_text(encoding="utf-8")
+def read_prose(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
     for table in re.findall("<!-- end of (.*?) -->", text):
-        place = publish.find_table(text, table)
+        place = readmes.find_table(text, table)
         text = text[: place.start()] + text[place.end() :]
     text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     return REFERENCE.sub("", LINKS.sub("", text))
 
 
-@pytest.mark.parametrize("readme", publish.READMES)
-def test_every_number_in_prose_has_a_source(readme):
+@pytest.mark.parametrize("page", FRONT)
+def test_every_number_in_prose_has_a_source(page):
     told = sorted(number for numbers in TOLD.values() for number in numbers)
-    assert sorted(NUMBER.findall(read_prose(readme))) == told
+    assert sorted(NUMBER.findall(read_prose(page))) == told
 
 
-@pytest.mark.parametrize(
-    ("readme", "pattern", "words"),
-    [
-        (
-            "README.md",
-            r"`make figures` takes about ([\w-]+) minutes on two cores",
-            ["five", "six", "seven", "eight", "nine", "ten"],
-        ),
-        (
-            "README.zh-CN.md",
-            r"`make figures` 在两个核上约需(\w+?)分钟",
-            ["五", "六", "七", "八", "九", "十"],
-        ),
-    ],
-)
-def test_the_minutes_of_all_figures_are_about_those_that_are_stored(readme, pattern, words):
-    (told,) = re.findall(pattern, (ROOT / readme).read_text(encoding="utf-8"))
-    seconds = sum(entry["cpu_seconds"] for entry in verdicts.read_reference().values())
-    assert 5 + words.index(told) == pytest.approx(seconds / 2 / 60, rel=0.45)
+@pytest.mark.parametrize("page", FRONT)
+def test_time_and_memory_of_all_figures_are_about_those_that_are_stored(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("| `make figures` |")]
+    assert NUMBER.findall(row)[:2] == [MEMORY, MINUTES]
+    stored = verdicts.read_reference().values()
+    seconds = sum(entry["cpu_seconds"] for entry in stored)
+    assert float(MINUTES) == pytest.approx(seconds / 2 / 60, rel=0.45)
+    assert max(entry["peak_memory_mb"] for entry in stored) < 1000 * float(MEMORY)
+
+
+GALLERIES = ["figures/README.md", "figures/README.zh-CN.md"]
+
+
+@pytest.mark.parametrize("page", GALLERIES)
+def test_the_confidence_of_intervals_is_told_as_it_is(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (told,) = re.findall(r"(\d+) ?%.{,3} Clopper-Pearson", text)
+    interval = proportion_confint(7, 9, alpha=1 - int(told) / 100, method="beta")
+    assert fp.claims.compute_share_interval(7, 9) == pytest.approx(interval, abs=1e-9)
+
+
+@pytest.mark.parametrize("page", GALLERIES)
+def test_the_leak_of_a_grid_with_both_ends_is_told_as_it_is(page):
+    told = [f"{amplitude:.3f}".removeprefix("0") for amplitude in LEAK]
+    (line,) = re.findall(r".*\b201\b.*", (ROOT / page).read_text(encoding="utf-8"))
+    assert re.findall(r"(?<!\d)\.\d+", line) == [*told, ".5"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +99,8 @@ def test_a_control_has_outcomes_of_its_own(name):
             is_claim = ast.unparse(node.func) == "fp.Claim"
             if is_claim or re.fullmatch(r"'C\d+[a-z]?'", number):
                 given = node.args[2:3] if is_claim else node.args[2:4]
-                given = [*given, named["outcomes"]] if "outcomes" in named else given
+                # Outcomes have a name, or come as **tests[...].
+                given = [*given, *(named[key] for key in ("outcomes", None) if key in named)]
                 written.append((number, *map(ast.unparse, given)))
     # Within a function the outcomes have one name for all that call it.
     literal = [each for each in written if each[0].startswith("'")]

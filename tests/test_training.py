@@ -3,6 +3,7 @@ import copy
 import ctypes
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fprin_utils as fp
-from fprin_utils.learners import Learner, Task, open_workers
+from fprin_utils.engine.groups import Group, Task, open_workers
+from fprin_utils.networks import Activation
+from fprin_utils.training import OPTIMIZERS
 
 PLAIN_OPTIMIZERS = {
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-2),
     "gradient_descent": lambda parameters: torch.optim.SGD(parameters, lr=1e-2),
     "momentum": lambda parameters: torch.optim.SGD(parameters, lr=1e-2, momentum=0.9),
+}
+FACTORIES = {
+    "SGD": torch.optim.SGD,
+    "RMSprop": torch.optim.RMSprop,
+    "Adagrad": torch.optim.Adagrad,
+    "NAdam": torch.optim.NAdam,
+    "Nesterov": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
 GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
@@ -35,7 +45,12 @@ def train(ensemble, inputs=GRID, targets=TARGET, **settings):
 
 def make_plain_network(ensemble, network):
     """One network of an ensemble, as one would write it with torch.nn."""
-    modules = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}
+    modules = {
+        "tanh": torch.nn.Tanh,
+        "relu": torch.nn.ReLU,
+        "sigmoid": torch.nn.Sigmoid,
+        "softplus": torch.nn.Softplus,
+    }
     layers = []
     for weight, bias in zip(ensemble.weights, ensemble.biases, strict=True):
         layer = torch.nn.Linear(*weight.shape[1:], dtype=weight.dtype)
@@ -65,6 +80,53 @@ def test_trajectory_is_that_of_a_plain_loop(activation, optimizer):
             plain_optimizer.step()
 
 
+@pytest.mark.parametrize("name", FACTORIES)
+def test_an_optimizer_of_torch_trains_as_in_a_plain_loop(name):
+    ensemble, factory = make_ensemble(), FACTORIES[name]
+    check_against_plain_loops(ensemble, partial(factory, lr=1e-2), optimizer=factory)
+
+
+def check_against_plain_loops(ensemble, make_optimizer, **settings):
+    plain_networks = [make_plain_network(ensemble, network) for network in range(3)]
+    run = train(ensemble, record_at=range(31), **settings)
+    inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
+    for network, plain in enumerate(plain_networks):
+        losses = train_plainly(plain, make_optimizer, inputs, targets, 30)
+        assert losses[-1] < losses[0]
+        np.testing.assert_allclose(run.losses[:, network], losses, rtol=1e-8)
+        trained = make_plain_network(ensemble, network)
+        for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.fixture
+def softplus(monkeypatch):
+    """The name of an activation whose derivative nobody wrote down."""
+    monkeypatch.setitem(fp.ACTIVATIONS, "softplus", Activation(torch.nn.functional.softplus))
+    return "softplus"
+
+
+@pytest.mark.parametrize("optimizer", PLAIN_OPTIMIZERS)
+def test_an_activation_without_derivative_trains_as_in_a_plain_loop(softplus, optimizer):
+    ensemble = make_ensemble(activation=softplus)
+    check_against_plain_loops(ensemble, PLAIN_OPTIMIZERS[optimizer], optimizer=optimizer)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_release_of_torch_gives_the_same_training(optimizer, batch_size, monkeypatch):
+    settings = {"optimizer": optimizer, "momentum": 0.7, "batch_size": batch_size}
+    known, other = make_ensemble(), make_ensemble()
+    by_kernels = train(known, **settings)
+    monkeypatch.setattr("fprin_utils.engine.CALLS_KERNELS", False)
+    monkeypatch.setattr("torch._fused_adam_", None)
+    monkeypatch.setattr("fprin_utils.engine.backpropagation.Backpropagation", None)
+    by_autograd = train(other, **settings)
+    np.testing.assert_allclose(by_autograd.losses, by_kernels.losses, rtol=1e-8)
+    for one, same in zip(other.parameters(), known.parameters(), strict=True):
+        torch.testing.assert_close(one, same, rtol=1e-7, atol=1e-9)
+
+
 def test_gradients_are_those_of_plain_networks():
     ensemble = make_ensemble()
     inputs, targets = torch.tensor(GRID)[:, None], torch.tensor(TARGET)[:, None]
@@ -90,13 +152,16 @@ def test_each_network_may_have_targets_of_its_own(batch_size):
     targets = np.stack([TARGET, -TARGET, TARGET**2])
     settings = {"batch_size": batch_size, "further_inputs": {"same": GRID}}
     together = train(make_ensemble(), targets=targets[..., None], **settings)
-    assert together.outputs.shape[1:] == (3, 24, 1)
+    assert together.outputs.shape[1:] == together.further_outputs["same"].shape[1:] == (3, 24)
     for network in range(3):
         alone = train(make_ensemble(seeds=[network]), targets=targets[network], **settings)
-        learnt = together.outputs[:, network, :, 0]
+        learnt = together.outputs[:, network]
         np.testing.assert_allclose(learnt, alone.outputs[:, 0], rtol=1e-9, atol=1e-11)
-        on_grid = together.further_outputs["same"][:, network, :, 0]
+        on_grid = together.further_outputs["same"][:, network]
         np.testing.assert_allclose(on_grid, learnt, rtol=1e-12, atol=1e-13)
+    without_axis = train(make_ensemble(), targets=targets, **settings)
+    np.testing.assert_array_equal(without_axis.outputs, together.outputs)
+    np.testing.assert_array_equal(without_axis.losses, together.losses)
     shared = train(make_ensemble(), targets=np.stack([TARGET] * 3)[..., None], **settings)
     np.testing.assert_array_equal(shared.losses, train(make_ensemble(), **settings).losses)
 
@@ -108,7 +173,7 @@ def test_a_mini_batch_of_all_points_is_the_full_batch():
 
 def test_mini_batches_go_through_all_points_before_they_repeat():
     task = make_task(batch_size=4, num_points=10)
-    learner = Learner(task, make_ensemble(seeds=[3, 5]), slice(0, 2))
+    learner = Group(task, make_ensemble(seeds=[3, 5]), slice(0, 2))
     epochs = []
     for _ in range(2):
         batches = []
@@ -184,7 +249,7 @@ def test_any_training_is_that_of_a_plain_loop(
     plain_networks = [make_plain_network(ensemble, network) for network in range(num_networks)]
     grid = np.linspace(-1, 1, num_points)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fprin_utils.learners.BYTES_OF_A_GROUP", group)
+        patch.setattr("fprin_utils.engine.groups.BYTES_OF_A_GROUP", group)
         earlier = torch.get_num_threads()
         torch.set_num_threads(num_threads)
         run = train(ensemble, grid, np.sin(3 * grid), num_steps=8, optimizer=optimizer)
@@ -398,6 +463,59 @@ def test_a_network_that_reaches_the_tolerance_stops_at_its_own_step():
     np.testing.assert_allclose(ensemble.compute_spectral_norms(), run.spectral_norms[-1])
 
 
+def check_that_networks_stop_one_by_one(**network_and_settings):
+    network = {"activation": network_and_settings.pop("activation", "tanh")}
+    settings = {"num_steps": 80, "record_at": range(81)} | network_and_settings
+    free = train(make_ensemble(**network), **settings)
+    tolerance = free.losses[50].max()
+    stops = (free.losses <= tolerance).argmax(axis=0)
+    assert len(set(stops)) == 3, "the seeds are meant to stop at different steps"
+    ensemble = make_ensemble(**network)
+    run = train(ensemble, loss_tolerance=tolerance, **settings)
+    assert run.steps[-1] == stops.max() == 50
+    for member, stop in enumerate(stops):
+        expected = np.concatenate([free.outputs[: stop + 1, member]] + [
+            free.outputs[stop : stop + 1, member]] * (50 - stop))  # fmt: skip
+        np.testing.assert_allclose(run.outputs[:, member], expected, rtol=1e-7, atol=1e-10)
+    with torch.no_grad():
+        now = ensemble(torch.tensor(GRID)[:, None])[..., 0]
+    np.testing.assert_allclose(run.outputs[-1], now, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_networks_with_an_optimizer_of_torch_stop_one_by_one(name):
+    check_that_networks_stop_one_by_one(optimizer=FACTORIES[name])
+
+
+def test_networks_with_an_activation_without_derivative_stop_one_by_one(softplus):
+    check_that_networks_stop_one_by_one(activation=softplus)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        torch.optim.LBFGS,
+        torch.optim.SGD([torch.zeros(1)], lr=0.1),
+        partial(torch.optim.SGD, momentum=-1),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        lambda *_, **__: None,
+        lambda *_, lr: {}[lr],
+        torch.nn.Linear,
+        torch.zeros,
+        torch.optim.SparseAdam,
+        torch.optim.Optimizer,
+        len,
+        dict,
+    ],
+    ids=lambda optimizer: getattr(optimizer, "__name__", type(optimizer).__name__),
+)
+def test_what_makes_no_optimizer_is_named_in_one_line(optimizer):
+    with pytest.raises(ValueError, match=r"^optimizer ") as told:
+        train(make_ensemble(), optimizer=optimizer)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
+
+
 def test_schedules_start_at_0_and_end_at_the_last_step():
     log_steps = fp.make_steps(10_000, 50)
     assert log_steps[0] == 0
@@ -478,6 +596,8 @@ def test_a_progress_bar_shows_step_loss_and_rate(capsys):
         ({"targets": np.zeros(23)}, "24 inputs for 23 targets"),
         ({"targets": np.zeros((24, 2))}, r"targets has shape \(24, 2\)"),
         ({"targets": np.zeros((2, 24, 1))}, "2 sets of targets for 3 networks"),
+        ({"targets": np.zeros((2, 24))}, "2 sets of targets for 3 networks"),
+        ({"targets": np.zeros((3, 23))}, r"targets has shape \(3, 23\)"),
         ({"targets": np.zeros((3, 23, 1))}, "24 inputs for 23 targets"),
         ({"targets": np.zeros((3, 24, 2))}, r"targets\[0\] has shape \(24, 2\)"),
         ({"further_inputs": {"fine": np.zeros((3, 4))}}, r"further_inputs\['fine'\] has shape"),
@@ -558,7 +678,7 @@ def test_bad_schedules_are_named():
 MEMORY_SCRIPT = """
 import numpy as np
 import fprin_utils as fp
-from fprin_utils.figures import measure_peak_memory
+from fprin_utils.provenance import measure_peak_memory
 networks = fp.Ensemble([1000] * 3, seeds=range(8))
 grid, before = fp.make_grid(15), measure_peak_memory()
 run = fp.train(networks, grid, np.sin(grid), num_steps=8, learning_rate=1e-4, progress=False,

@@ -8,9 +8,16 @@ from scipy.stats import beta, binom
 
 import fprin_utils as fp
 from fprin_utils import verdicts
-from fprin_utils.agreement import POWER, compute_power, count_check_seeds, count_seeds_needed, pool
+from fprin_utils.build.agreement import (
+    POWER,
+    compute_power,
+    count_check_seeds,
+    count_seeds_needed,
+    pool,
+)
+from fprin_utils.build.readmes import summarise_verdicts
 from fprin_utils.claims import CONTROL_VERDICTS
-from fprin_utils.verdicts import Reference, describe_effect, read_reference, summarise_verdicts
+from fprin_utils.verdicts import Reference, describe_effect, read_reference
 
 NOTEBOOK = "01_one_dimensional_peaks"
 STORED = {
@@ -58,10 +65,10 @@ def test_nothing_changed_raises_an_alarm_in_less_than_one_of_a_hundred_suites():
             trials = needed[notebook] * of // reference.seeds
             outcomes = rng.binomial(trials, shares)
             for outcome in np.unique(outcomes):
-                today = fp.Tally(int(outcome), trials, needed[notebook])
+                today = fp.claims.Tally(int(outcome), trials, needed[notebook])
                 if share_of == "reached":
                     held = round(outcome * reference.successes / max(reference.trials, 1))
-                    today = fp.Tally(int(held), int(outcome), needed[notebook])
+                    today = fp.claims.Tally(int(held), int(outcome), needed[notebook])
                 if not today.agrees_with(reference):
                     alarms |= outcomes == outcome
     assert alarms.mean() < 0.01
@@ -82,51 +89,54 @@ def test_a_check_has_the_seeds_that_it_needs():
 
 @pytest.mark.parametrize("successes", range(44, 49))
 def test_as_many_seeds_as_are_needed_and_no_more(successes):
-    reference = fp.Tally(successes, 48, 48)
+    reference = fp.claims.Tally(successes, 48, 48)
     seeds = count_seeds_needed(reference)
     rng = np.random.default_rng(0)
 
     def find_share(seeds):
         drawn, times = np.unique(rng.binomial(seeds, 0.5, size=100_000), return_counts=True)
-        agrees = [fp.Tally(int(n), seeds, seeds).agrees_with(reference) for n in drawn]
+        agrees = [fp.claims.Tally(int(n), seeds, seeds).agrees_with(reference) for n in drawn]
         return 1 - np.average(agrees, weights=times)
 
     assert find_share(seeds) > POWER - 0.01
     assert find_share(seeds - 1) < POWER + 0.01 or seeds == 8
-    mirrored = fp.Tally(48 - successes, 48, 48)
+    mirrored = fp.claims.Tally(48 - successes, 48, 48)
     assert count_seeds_needed(mirrored) == seeds
 
 
 def test_the_exact_power_is_that_of_the_binomial_distribution():
-    reference = fp.Tally(48, 48, 48)
-    found = [n for n in range(11) if not fp.Tally(n, 10, 10).agrees_with(reference)]
+    reference = fp.claims.Tally(48, 48, 48)
+    found = [n for n in range(11) if not fp.claims.Tally(n, 10, 10).agrees_with(reference)]
     assert found == list(range(len(found)))
     assert compute_power(reference, 10) == pytest.approx(binom.cdf(found[-1], 10, 0.5))
 
 
 @pytest.mark.parametrize("seeds", [6, 10, 16])
 def test_an_opposite_verdict_never_agrees(seeds):
-    assert not fp.Tally(0, seeds, seeds).agrees_with(fp.Tally(48, 48, 48))
-    assert not fp.Tally(seeds, seeds, seeds).agrees_with(fp.Tally(0, 48, 48))
+    assert not fp.claims.Tally(0, seeds, seeds).agrees_with(fp.claims.Tally(48, 48, 48))
+    assert not fp.claims.Tally(seeds, seeds, seeds).agrees_with(fp.claims.Tally(0, 48, 48))
     # The exact test alone would let this pass.
-    assert not fp.Tally(0, 6, 6).agrees_with(fp.Tally(6, 6, 6))
+    assert not fp.claims.Tally(0, 6, 6).agrees_with(fp.claims.Tally(6, 6, 6))
 
 
 def test_seeds_that_are_no_longer_reached_do_not_agree():
-    reference = fp.Tally(48, 48, 48)
-    assert not fp.Tally(4, 4, 16).agrees_with(reference)
-    assert fp.Tally(15, 15, 16).agrees_with(reference)
+    reference = fp.claims.Tally(48, 48, 48)
+    assert not fp.claims.Tally(4, 4, 16).agrees_with(reference)
+    assert fp.claims.Tally(15, 15, 16).agrees_with(reference)
 
 
 def test_a_verdict_is_settled_if_two_outcomes_do_not_change_it():
-    assert fp.Tally(15, 16, 16).is_settled()
-    assert not fp.Tally(14, 16, 16).is_settled()
-    assert fp.Tally(7, 16, 16).is_settled(CONTROL_VERDICTS)
-    assert not fp.Tally(7, 7, 16).is_settled()
-    assert fp.Tally(47, 48, 48).is_settled()
-    assert not fp.Tally(32, 48, 48).is_settled()
-    assert (fp.Tally(60, 96, 96).verdict, fp.Tally(60, 96, 96).firm_verdict) == ("holds", "mixed")
-    assert fp.Tally(67, 96, 96).firm_verdict == "holds"
+    assert fp.claims.Tally(15, 16, 16).is_settled()
+    assert not fp.claims.Tally(14, 16, 16).is_settled()
+    assert fp.claims.Tally(7, 16, 16).is_settled(CONTROL_VERDICTS)
+    assert not fp.claims.Tally(7, 7, 16).is_settled()
+    assert fp.claims.Tally(47, 48, 48).is_settled()
+    assert not fp.claims.Tally(32, 48, 48).is_settled()
+    assert (fp.claims.Tally(60, 96, 96).verdict, fp.claims.Tally(60, 96, 96).firm_verdict) == (
+        "holds",
+        "mixed",
+    )
+    assert fp.claims.Tally(67, 96, 96).firm_verdict == "holds"
 
 
 class TestComparison:
@@ -165,7 +175,7 @@ class TestComparison:
 
     def test_of_what_is_being_recorded_is_with_itself_and_the_other_runs(self):
         reference = Reference(STORED, first_seed=0)
-        assert reference.find(make_claim(3)) == fp.Tally(34, 48, 48)
+        assert reference.find(make_claim(3)) == fp.claims.Tally(34, 48, 48)
         text = fp.compare_claims([make_claim(claim="C2")], Reference({}, first_seed=0))
         assert text.startswith("C2 agrees")
 
@@ -182,9 +192,9 @@ class TestReference:
         monkeypatch.delenv("FPRIN_RECORD", raising=False)
 
     def configure(self, **values):
-        values = {"profile": "quick", "num_seeds": None, "num_steps": 10, "seed": 0} | values
-        profiles = {name: {"num_seeds": 16} for name in fp.PROFILES}
-        return fp.configure(NOTEBOOK, profiles=profiles, output_dir="o", device="cpu", **values)
+        seeds = dict.fromkeys(fp.figures.PROFILES, 16)
+        values = {"profile": "quick", "num_seeds": seeds, "num_steps": 10, "seed": 0} | values
+        return fp.configure(NOTEBOOK, {"output_dir": "o", "device": "cpu"} | values)
 
     def test_is_that_of_the_notebook_whatever_the_seeds(self):
         for settings in (self.configure(), self.configure(seed=5, num_seeds=3)):
@@ -244,9 +254,10 @@ def test_a_bar_does_not_end_a_cell():
     assert "largest &#124;w&#124;: 2" in rows[-1]
 
 
-def test_one_line_of_an_effect_is_its_first_entry():
+def test_an_effect_is_told_in_one_line():
     effect = {"median first steps": np.array([12.0, np.inf]), "further": 3}
-    assert describe_effect(effect) == "median first steps: (12, never)"
+    assert describe_effect(effect) == "median first steps: (12, never); further: 3"
     assert describe_effect({}) == ""
-    words = {"median first steps": "pas", "never": "jamais", "{name}: {value}": "{name} {value}"}
-    assert describe_effect(effect, lambda text: words[text]) == "pas (12, jamais)"
+    words = {"median first steps": "pas", "never": "jamais", "further": "de plus"}
+    words["{name}: {value}"] = "{name} {value}"
+    assert describe_effect(effect, lambda text: words[text]) == "pas (12, jamais); de plus 3"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import fprin_utils as fp
-from fprin_utils.views import describe_order, view_curve, view_image
+from fprin_utils.play.views import describe_order, view_curve, view_image
 
 GRID = fp.make_grid(32)
 TARGET = fp.make_sinusoids(GRID, [1, 5], [1.0, 0.5])

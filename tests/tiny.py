@@ -11,12 +11,14 @@ FIRST, FOURTH = "01_one_dimensional_peaks", "04_high_frequency_oscillation"
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from pathlib import Path; from fprin_utils import regenerate\n"
+    "import sys; from pathlib import Path; from fprin_utils.build import regenerate\n"
     "regenerate.NOTEBOOKS = Path(sys.argv[1]); sys.exit(regenerate.main(sys.argv[2:]))",
 ]
 PARAMETERS = """\
 profile = None  # profile
 seed = 0  # seed
+num_seeds = {"quick": 1, "paper": 2}  # seeds
+device = "cpu"  # device
 learning_rate = 0.01  # rate
 output_dir = "output"  # folder
 """
@@ -33,10 +35,7 @@ pathlib.Path(output_dir, f"{notebook}.json").write_text(json.dumps(record))
 # Two trainings of some seconds, each with a checkpoint.
 TRAIN = """\
 import fprin_utils as fp
-settings = fp.configure(
-    notebook, profile=profile, profiles={"paper": {}}, output_dir=output_dir, seed=seed,
-    num_seeds=2, device="cpu", learning_rate=learning_rate,
-)
+settings = fp.configure(notebook, vars())
 grid = fp.make_grid(24)
 for name in ("target", "control"):
     fp.train(

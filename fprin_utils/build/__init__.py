@@ -1,0 +1,1 @@
+"""Regenerating figures, recording the reference, filling READMEs: for maintainers and make."""
