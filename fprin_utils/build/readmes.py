@@ -222,15 +222,15 @@ def format_speed_table(say: Say = str) -> str:
     Args:
         say: Puts an English text into the language of the table, from `make_say`.
     """
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    header = ("Training", "Seeds", "Plain loop", "torch.compile", "JAX", "Matmul fraction")
-    rows = start_table([*map(say, header)])
-    for workload in results["workloads"].values():
+    workloads = json.loads(RESULTS.read_text(encoding="utf-8"))["workloads"].values()
+    bound = "products alone"
+    others = [name for name in next(iter(workloads))["ratios"] if name != bound]
+    rows = start_table([*map(say, ("Training", "Seeds", *others, "matmul fraction"))])
+    for workload in workloads:
         ratios = {name: ratio["median"] for name, ratio in workload["ratios"].items()}
         cells = [say(workload["title"]), str(workload["num_seeds"])]
-        cells += [f"{ratios[name]:.3g}" for name in ("plain loop", "torch.compile", "JAX")]
-        cells.append(f"{ratios['products alone']:.0%}")
-        rows.append(format_row(cells))
+        cells += [f"{ratios[name]:.3g}" for name in others]
+        rows.append(format_row([*cells, f"{ratios[bound]:.0%}"]))
     return "\n".join(rows) + "\n"
 
 

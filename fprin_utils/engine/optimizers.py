@@ -158,7 +158,13 @@ class TorchOptimizer(GradientDescent):
 
 
 Factory = Callable[..., torch.optim.Optimizer]
-OPTIMIZERS = ("adam", "gradient_descent", "momentum")
+# By name: what calls the kernels, or None, and what PyTorch has for it.
+NAMED = {
+    "adam": (Adam, torch.optim.Adam),
+    "gradient_descent": (GradientDescent, torch.optim.SGD),
+    "momentum": (Momentum, torch.optim.SGD),
+}
+OPTIMIZERS = tuple(NAMED)
 
 
 def check_optimizer(
@@ -224,13 +230,8 @@ def make_optimizer(
     """
     if callable(optimizer):
         return TorchOptimizer(parameters, learning_rate, optimizer)
-    if not engine.CALLS_KERNELS:
-        factories = {
-            "adam": torch.optim.Adam,
-            "gradient_descent": torch.optim.SGD,
-            "momentum": partial(torch.optim.SGD, momentum=momentum),
-        }
-        return TorchOptimizer(parameters, learning_rate, factories[optimizer])
-    if optimizer == "momentum":
-        return Momentum(parameters, learning_rate, momentum)
-    return {"adam": Adam, "gradient_descent": GradientDescent}[optimizer](parameters, learning_rate)
+    native, factory = NAMED[optimizer]
+    further = {"momentum": momentum} if optimizer == "momentum" else {}
+    if native is None or not engine.CALLS_KERNELS:
+        return TorchOptimizer(parameters, learning_rate, partial(factory, **further))
+    return native(parameters, learning_rate, **further)
