@@ -133,7 +133,8 @@ def configure(notebook: str, parameters: Mapping[str, Any]) -> Settings:
     """
     if known := list_notebooks():
         check_choice("notebook", notebook, known)
-    given = _find_parameters(check_mapping("parameters", parameters, "names to values"))
+    variables = check_mapping("parameters", parameters, "names to values")
+    given = _find_parameters(notebook, variables)
     if missing := [name for name in COMMON_PARAMETERS if name not in given]:
         raise ValueError(f"parameters lack {', '.join(missing)}")
     profile = given.pop("profile")
@@ -156,12 +157,19 @@ def configure(notebook: str, parameters: Mapping[str, Any]) -> Settings:
     return Settings(notebook, profile, Path(output_dir), settled)
 
 
-def _find_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
+def _find_parameters(notebook: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters among the variables of a notebook, by name."""
     if not isinstance(variables.get("In"), list):
         return dict(variables)
+    # Who runs a notebook without keeping a history, as nbval does, leaves "In" empty.
+    names = _list_parameters(variables["In"]) or _list_parameters(_read_cells(notebook))
+    return {name: variables[name] for name in names if name in variables}
+
+
+def _list_parameters(cells: Sequence[str]) -> list[str]:
+    """Return the names that are assigned in the cells that assign `profile`."""
     names: dict[str, None] = {}
-    for cell in variables["In"]:
+    for cell in cells:
         # A cell with a command of IPython is no Python.
         with contextlib.suppress(SyntaxError):
             assigned = [
@@ -173,7 +181,14 @@ def _find_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
             ]
             if "profile" in assigned:
                 names |= dict.fromkeys(assigned)
-    return {name: variables[name] for name in names if name in variables}
+    return list(names)
+
+
+def _read_cells(notebook: str) -> list[str]:
+    """Return the code cells of a notebook as it is stored; none outside of a checkout."""
+    path = NOTEBOOKS / f"{notebook}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def _choose(name: str, value: Any, profile: str) -> Any:

@@ -102,7 +102,15 @@ def test_bad_variables_of_a_notebook_are_named():
     with pytest.raises(ValueError, match="parameters lack device"):
         fp.configure(NOTEBOOK, take_variables(without))
     with pytest.raises(ValueError, match="parameters lack profile, seed, num_seeds, device, outp"):
-        fp.configure(NOTEBOOK, take_variables(CELLS[:2]))
+        fp.configure(NOTEBOOK, {"In": CELLS[:2], "fp": fp})
+
+
+def test_without_a_history_the_stored_notebook_tells_its_parameters():
+    variables = take_variables([""], widths=[20, 20])
+    settings = fp.configure(NOTEBOOK, variables)
+    assert settings.widths == [20, 20]
+    assert settings.num_steps == 10
+    assert set(settings.values) == {"seed", "num_seeds", "num_steps", "device", "widths"}
 
 
 def test_the_profile_comes_from_the_environment_unless_it_is_given(monkeypatch):
