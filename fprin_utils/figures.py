@@ -56,10 +56,15 @@ def read_metadata(notebook: str) -> dict[str, Any]:
         article_figure, shows, claims (a list of ids) and alt, the alternative text of its figure;
         shows_zh and alt_zh are the same in Chinese. Nothing outside of a checkout.
     """
+    return _read_notebook(notebook)["metadata"]["fprin"]
+
+
+def _read_notebook(notebook: str) -> dict[str, Any]:
+    """Return a notebook as it is stored; an empty one outside of a checkout."""
     path = NOTEBOOKS / f"{notebook}.ipynb"
     if not path.is_file():
-        return {}
-    return json.loads(path.read_text(encoding="utf-8"))["metadata"]["fprin"]
+        return {"cells": [], "metadata": {"fprin": {}}}
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -161,8 +166,12 @@ def _find_parameters(notebook: str, variables: Mapping[str, Any]) -> dict[str, A
     """Return the parameters among the variables of a notebook, by name."""
     if not isinstance(variables.get("In"), list):
         return dict(variables)
-    # Who runs a notebook without keeping a history, as nbval does, leaves "In" empty.
-    names = _list_parameters(variables["In"]) or _list_parameters(_read_cells(notebook))
+    names = _list_parameters(variables["In"])
+    if not names:
+        # Who runs a notebook without keeping a history, as nbval does, leaves "In" empty.
+        cells = _read_notebook(notebook)["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        names = _list_parameters(code)
     return {name: variables[name] for name in names if name in variables}
 
 
@@ -182,13 +191,6 @@ def _list_parameters(cells: Sequence[str]) -> list[str]:
             if "profile" in assigned:
                 names |= dict.fromkeys(assigned)
     return list(names)
-
-
-def _read_cells(notebook: str) -> list[str]:
-    """Return the code cells of a notebook as it is stored; none outside of a checkout."""
-    path = NOTEBOOKS / f"{notebook}.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def _choose(name: str, value: Any, profile: str) -> Any:

@@ -171,7 +171,7 @@ def train(
     checkpoint_seconds = check_number(
         "checkpoint_seconds", checkpoint_seconds, "0 or more", lambda wait: wait >= 0
     )
-    about = {"seeds": np.array(request.networks.seeds), "description": request.describe()}
+    about = {"seeds": np.array(request.networks.seeds), "description": request.description}
     with (
         open_state(request, checkpoint, checkpoint_seconds) as state,
         open_workers(len(state.groups)) as at_once,

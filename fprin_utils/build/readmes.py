@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +139,16 @@ def format_gallery(say: Say = str) -> str:
     return "\n".join(parts)
 
 
-def _list_tests() -> list[tuple[str, Mapping[str, Any], str]]:
-    """Return each claim with what is stored of it and the notebook that tests it."""
-    return [
-        (claim, test, notebook)
-        for notebook, entry in read_reference().items()
-        for claim, test in entry["tests"].items()
-    ]
+def _group_tests() -> dict[str, list[tuple[str, Mapping[str, Any], str]]]:
+    """Return the tests of each sentence by its number, in the order of their letters.
 
-
-def _find_parts(number: str) -> list[tuple[str, Mapping[str, Any], str]]:
-    """Return the tests of a sentence, in the order of their letters."""
-    return sorted(part for part in _list_tests() if re.match(r"C\d+", part[0])[0] == number)
+    A test is the id of a claim, what is stored of it, and the notebook that tests it.
+    """
+    groups = {number: [] for number in SENTENCES}
+    for notebook, entry in read_reference().items():
+        for claim, test in entry["tests"].items():
+            groups[re.match(r"C\d+", claim)[0]].append((claim, test, notebook))
+    return {number: sorted(parts, key=itemgetter(0)) for number, parts in groups.items()}
 
 
 def format_sentences_table(say: Say = str) -> str:
@@ -159,8 +158,8 @@ def format_sentences_table(say: Say = str) -> str:
         say: Puts an English text into the language of the table, from `make_say`.
     """
     rows = start_table([*map(say, ("Claim", "Sentence of the article", "Verdict", "Notebooks"))])
-    for number, sentence in SENTENCES.items():
-        parts = _find_parts(number)
+    for number, parts in _group_tests().items():
+        sentence = SENTENCES[number]
         verdict = summarise_verdicts([test["verdict"] for _, test, _ in parts])
         links = [
             f"[{notebook.split('_')[0]}](notebooks/{notebook}.ipynb)"
@@ -180,8 +179,8 @@ def format_claims_table(say: Say = str) -> str:
     # On a telephone the first columns alone are in sight.
     header = ("Claim", "Verdict", tests, "Notebook", "Seeds", "Effect")
     rows = start_table([*map(say, header)])
-    for number, sentence in SENTENCES.items():
-        parts = _find_parts(number)
+    for number, parts in _group_tests().items():
+        sentence = SENTENCES[number]
         overall = summarise_verdicts([test["verdict"] for _, test, _ in parts])
         cells = [f"**{number}**", f"**{say(overall)}**", f"*{say(sentence)}*", "", "", ""]
         rows.append(format_row(cells))

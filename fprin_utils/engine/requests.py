@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,9 @@ class Request:
     norm_steps: np.ndarray
     loss_tolerance: float | None
 
-    def describe(self) -> dict[str, Any]:
-        """Return everything on which the training depends, arrays as digests."""
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Everything on which the training depends, arrays as digests, before it begins."""
         networks, task = self.networks, self.task
         weights = [parameter.detach().cpu().numpy() for parameter in networks.parameters()]
         grids = {name: compute_digest(grid.cpu().numpy()) for name, grid in task.grids.items()}

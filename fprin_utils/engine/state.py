@@ -155,7 +155,7 @@ def open_state(
     if checkpoint is not None:
         if isinstance(request.networks, SingleNetwork):
             request.networks.check_repeatable(request.task.inputs)
-        saved = Checkpoint(checkpoint, request.describe(), checkpoint_seconds)
+        saved = Checkpoint(checkpoint, request.description, checkpoint_seconds)
     with saved or nullcontext() as packed:
         state = State(request, Records(request), [], saved=saved)
         if packed is None:
