@@ -41,6 +41,7 @@ notebooks: $(VENV)/.ready
 
 readme: $(VENV)/.ready
 	$(RUN) -m fprin_utils.build.readmes
+	$(RUN) -c 'from fprin_utils.play import pages; pages.update_players()'
 
 # For maintainers: resolve the dependencies of pyproject.toml anew, around a given torch.
 lock:
@@ -58,7 +59,7 @@ clean:
 # What is installed notes, when all of it is there, the folder and the files it was made from: a copy
 # of the folder, or another lock, is another environment and is made from nothing.
 LOCKED := $(CURDIR) $(shell cksum < requirements.lock)
-READY := $(shell cat pyproject.toml voila.json | cksum)
+READY := $(shell cat pyproject.toml voila.json binder/voila/* | cksum)
 ifneq ($(shell cat $(VENV)/.locked 2> /dev/null),$(LOCKED))
 .PHONY: $(VENV)/.locked
 endif
@@ -87,4 +88,6 @@ $(VENV)/.ready: $(VENV)/.locked
 	@mkdir -p $(VENV)/etc/jupyter
 	cp voila.json $(VENV)/etc/jupyter/voila.json
 	cp voila.json $(VENV)/etc/jupyter/jupyter_server_config.json
+	@mkdir -p $(VENV)/share/jupyter/voila/templates/fprin
+	cp binder/voila/* $(VENV)/share/jupyter/voila/templates/fprin
 	@echo "$(READY)" > $@

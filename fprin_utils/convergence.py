@@ -68,11 +68,6 @@ class Convergence:
         """Kendall's tau between frequency and convergence step, shape (S,)."""
         return compute_kendall_tau(self.convergence_steps)
 
-    @property
-    def steps_needed(self) -> int:
-        """About how many steps would do for the median errors, by `estimate_steps_needed`."""
-        return estimate_steps_needed(self.steps, np.median(self.errors, axis=1), self.threshold)
-
 
 def measure_convergence(
     steps: np.ndarray,

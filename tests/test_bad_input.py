@@ -172,10 +172,8 @@ CALLS = {
         "effect": {"rate": 0.5},
         "control": fp.Identity("C10a", "another", 1.0, 1e-6),
     },
-    play.MovingPicture: lambda: {"view": views_module.view_curve(GRID, TARGET), "steps": STEPS},
     fp.claims.Tally: {"successes": 3, "trials": 4, "seeds": 5},
     SingleNetwork: lambda: {"module": fp.Ensemble([2], seeds=[0])},
-    players.Player: {},
     fp.spectra.check_bins: {"target_spectrum": SPECTRUM, "bins": [1, 3]},
     fp.compute_band_errors: {
         "images": np.stack([IMAGE] * 2),
@@ -239,7 +237,7 @@ CALLS = {
         "runs": {0: make_run()},
         "inputs": GRID,
         "targets": TARGET,
-        "names": ["run"],
+        "legend": "run",
         "bins": [1, 3],
         "curves": None,
         "threshold": 0.2,
@@ -362,7 +360,6 @@ CALLS = {
     fp.train: train,
     fp.use_style: {},
     artists.make_edges: {"positions": np.array([1.0, 2.0, 4.0])},
-    players.make_label: {"name": "steps"},
     fp.compare_claims: {"claims": [CLAIM], "reference": verdicts.Reference({})},
     fp.describe_outcomes: {"outcomes": [True, False], "reached": [True, True]},
     fp.describe_claims: {"claims": [CLAIM], "reference": verdicts.Reference({})},
@@ -393,15 +390,10 @@ CALLS = {
         "inputs": GRID,
         "targets": TARGET,
         "bins": [1, 3],
-        "curves": {"fine": fp.make_grid(20)},
+        "curve_inputs": fp.make_grid(20),
         "threshold": 0.2,
     },
     views_module.view_image: {"image": IMAGE, "band_edges": [1, 2, 4], "threshold": 0.5},
-    views_module.describe_order: lambda: {
-        "view": views_module.view_curve(GRID, TARGET),
-        "steps": STEPS,
-        "errors": np.stack([ERRORS[:, :2]] * 2, axis=1),
-    },
 }
 
 
@@ -609,7 +601,6 @@ RIGHT = {
     "describe_claims.claims": NONE_OF_THEM,
     "describe_effect.effect": PLAIN,
     "discretise.values": {"a 0-d array", "True", "False", *NONE_OF_THEM},
-    "explore_runs.names": {"texts"},
     "explore_runs.runs": {KEYS},
     "find_convergence_step.errors": GAPS,
     "find_flip.values": GAPS,
@@ -671,7 +662,6 @@ EXEMPT = {
     networks.Activation,
     *(readmes.main, readmes.collect_texts, readmes.update_readmes),
     *(readmes.format_agreement_table, readmes.format_steadiness_table),
-    players.check_run,
     # They take what `make_say` returns.
     *(readmes.format_notebooks_table, readmes.format_gallery, readmes.format_sentences_table),
     *(readmes.format_claims_table, readmes.format_speed_table, readmes.fill_page),

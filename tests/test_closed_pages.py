@@ -33,6 +33,9 @@ def test_make_and_binder_put_it_where_servers_look():
         text = path.read_text(encoding="utf-8")
         for name in ("voila.json", "jupyter_server_config.json"):
             assert re.search(rf"cp voila\.json \S+/etc/jupyter/{re.escape(name)}\b", text), path
+        assert re.search(r"cp binder/voila/\* \S+/share/jupyter/voila/templates/fprin\b", text), (
+            path
+        )
     for name in ("voila.json", "jupyter_server_config.json"):
         there = Path(sys.prefix) / "etc" / "jupyter" / name
         if os.environ.get("CONDA_PREFIX") is None:

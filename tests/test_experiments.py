@@ -23,7 +23,7 @@ def test_the_target_is_the_sum_of_its_sinusoids_and_noise():
     np.testing.assert_allclose(experiment.clean_targets, 1.5 * np.sin(2 * grid), atol=1e-12)
     noise = experiment.targets - experiment.clean_targets
     assert 0.2 < noise.std() < 0.4
-    assert experiment.view.labels == ["2"]
+    assert experiment.view.about["labels"] == ["2"]
     other = dataclasses.replace(experiment, seed=1)
     assert not np.allclose(noise, other.targets - other.clean_targets)
 
@@ -32,7 +32,7 @@ def test_random_data_are_not_their_own_noise():
     experiment = play.Experiment(target="random data", noise_std=1.0)
     noise = experiment.targets - experiment.clean_targets
     assert abs(np.corrcoef(noise, experiment.clean_targets)[0, 1]) < 0.5
-    assert experiment.view.labels == [str(k) for k in range(1, 31)]
+    assert experiment.view.about["labels"] == [str(k) for k in range(1, 31)]
 
 
 def test_a_training_is_that_of_train():
@@ -62,7 +62,7 @@ def test_presets_can_be_trained_and_seen(name):
     experiment = dataclasses.replace(play.PRESETS[name], num_steps=10)
     run = experiment.train(progress=False)
     errors = experiment.view.compute_errors(run.outputs)
-    assert errors.shape == (*run.losses.shape, len(experiment.view.labels))
+    assert errors.shape == (*run.losses.shape, len(experiment.view.about["labels"]))
     assert np.isfinite(errors).all()
 
 
@@ -96,7 +96,9 @@ def test_what_is_out_of_bounds_is_named(settings, message):
 
 
 def test_a_sinusoid_that_is_left_out_needs_no_samples():
-    assert play.Experiment(target=((1, 1.0), (10, 0.0)), num_points=20).view.labels == ["1"]
+    assert play.Experiment(target=((1, 1.0), (10, 0.0)), num_points=20).view.about["labels"] == [
+        "1"
+    ]
 
 
 def test_a_sinusoid_too_small_to_follow_is_refused_before_the_training():

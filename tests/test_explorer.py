@@ -1,3 +1,5 @@
+"""Tests of the explorer's side in the kernel: what it is asked for, and what it sends."""
+
 import asyncio
 import dataclasses
 import itertools
@@ -5,18 +7,17 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from widget_tools import take_picture, walk
 
 import fprin_utils as fp
 from fprin_utils import play
 from fprin_utils.files import ROOT
-from fprin_utils.play.explorer import OWN, make_papermill_line
+from fprin_utils.play.experiments import CONTROLS, LIMITS, NUM_IN_SIGHT, TYPED, list_controls
+from fprin_utils.play.explorer import make_papermill_line
 
 TINY = play.Experiment(
     target=((1, 1.0), (3, 1.0)),
@@ -28,102 +29,110 @@ TINY = play.Experiment(
 )
 
 
+class Recorded(play.Explorer):
+    """An explorer that keeps what it sends."""
+
+    def __init__(self, *arguments):
+        self.sent = []
+        super().__init__(*arguments)
+
+    def send(self, content, buffers=None):
+        assert buffers is None
+        json.dumps(content, allow_nan=False)
+        self.sent.append(content)
+
+    def told(self):
+        return [answer["text"] for answer in self.sent if answer["kind"] == "tell"]
+
+    def ask(self, wanted, **rest):
+        """Ask as a browser does, and wait until it is done."""
+
+        async def use():
+            self._answer({"do": wanted, **rest})
+            if self.task is not None:
+                await self.task
+
+        asyncio.run(use())
+
+    def train_it(self, **changes):
+        self.ask("train", settings=TINY.to_controls() | changes)
+
+
 @pytest.fixture
 def explorer(tmp_path):
     common = {"profile": "quick", "output_dir": tmp_path, "device": "cpu"}
     settings = fp.configure("12_explorer", common | dataclasses.asdict(TINY))
     experiment = play.Experiment.from_settings(settings)
     assert experiment == TINY
-    return play.Explorer(experiment, experiment.train(progress=False), settings)
+    return Recorded(experiment, experiment.train(progress=False), settings)
 
 
-def control(explorer, description, place=0):
-    found = [
-        each
-        for each in walk(explorer.controls.widget)
-        if getattr(each, "description", None) == description
-    ]
-    return found[place]
+def test_a_view_starts_with_the_last_run(explorer):
+    start = explorer.start
+    assert start["lastStep"] == start["run"]["steps"][-1] == 900
+    assert start["run"]["labels"] == ["1", "3"]
+    assert "Trained for 900 steps" in start["text"]
+    explorer.train_it(num_steps=300, frequencies=[2, 3])
+    assert explorer.start["run"]["labels"] == ["2", "3"]
+    assert explorer.start["settings"]["num_steps"] == explorer.start["lastStep"] == 300
+    assert explorer.start["controls"] == start["controls"]
 
 
-def test_it_starts_with_the_run_that_was_made(explorer):
-    assert explorer.controls.read() == TINY
-    assert "Trained for 900 steps" in explorer.status.value
-    assert "Low before high in 2 of 2 seeds" in explorer.sentence.value
-    assert 'role="status"' in explorer.sentence.value
-    assert explorer.stop_button.disabled
+def test_a_reader_without_a_kernel_sees_that_run_play(explorer):
+    data, _ = explorer._repr_mimebundle_()
+    assert "playStored" in data["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in data
 
 
-def test_presets_set_the_controls_and_a_change_is_ones_own(explorer):
-    preset = control(explorer, "preset")
-    assert preset.value == OWN
-    for name, experiment in play.PRESETS.items():
-        preset.value = name
-        assert explorer.controls.read() == experiment
-        assert preset.value == name
-    preset.value = "Figure 1: two peaks"
-    control(explorer, "seeds").value = 7
-    assert preset.value == OWN
-    control(explorer, "seeds").value = 4
-    assert preset.value == "Figure 1: two peaks"
+def test_five_controls_are_in_sight_and_each_has_a_name_and_its_values():
+    controls = list_controls()
+    assert [each["name"] for each in controls] == list(CONTROLS)
+    assert sum(not each["isMore"] for each in controls) == NUM_IN_SIGHT == 5
+    assert {each["name"] for each in controls if "values" not in each} == set(TYPED)
+    for each in controls:
+        assert each["label"]
+        if each["name"] in LIMITS and "values" in each:
+            least, most = LIMITS[each["name"]]
+            assert each["values"] == sorted(set(each["values"]))
+            assert (each["values"][0], each["values"][-1]) == pytest.approx((least, most))
 
 
-def test_controls_without_a_say_are_hidden(explorer):
-    def is_shown(description):
-        return control(explorer, description).layout.display != "none"
-
-    control(explorer, "preset").value = "Figure 2: the picture of a cameraman"
-    assert not is_shown("samples")
-    assert explorer.controls.sinusoids.layout.display == "none"
-    control(explorer, "target").value = "sinusoids"
-    assert is_shown("samples")
-    assert explorer.controls.sinusoids.layout.display != "none"
-    control(explorer, "hidden layers").value = 2
-    assert is_shown("neurons, layer 2")
-    assert not is_shown("neurons, layer 3")
-    control(explorer, "initial weights").value = "glorot"
-    assert not is_shown("their std")
+@pytest.mark.parametrize("experiment", [*play.PRESETS.values(), TINY])
+def test_controls_say_the_whole_experiment(experiment):
+    values = json.loads(json.dumps(experiment.to_controls()))
+    assert set(values) == set(CONTROLS)
+    assert play.Experiment.from_controls(values) == experiment
 
 
-def test_every_control_has_a_name_and_takes_numbers_and_lists_alone(explorer):
-    allowed = {
-        *("Dropdown", "FloatSlider", "IntSlider", "SelectionSlider", "IntProgress", "Play"),
-        *("Button", "HTML", "Label", "HBox", "VBox"),
-    }
-    kinds = {type(each).__name__ for each in walk(explorer.widget)}
-    assert kinds <= allowed
-    for each in walk(explorer.widget):
-        if type(each).__name__ in {"Dropdown", "FloatSlider", "IntSlider", "SelectionSlider"}:
-            assert each.description
+def test_a_training_sends_its_records_and_no_pictures(explorer):
+    explorer.train_it(num_steps=3000, widths=[100])
+    kinds = [answer["kind"] for answer in explorer.sent]
+    assert kinds.count("begin") == 1
+    assert kinds.count("records") >= 2
+    steps = list(
+        itertools.chain.from_iterable(
+            answer["run"]["steps"] if answer["kind"] == "begin" else answer["steps"]
+            for answer in explorer.sent
+            if answer["kind"] != "tell"
+        )
+    )
+    np.testing.assert_array_equal(steps, explorer.run.steps)
+    assert steps[-1] == 3000
+    assert len(json.dumps(explorer.sent)) < 1e6
+    assert explorer.told()[-1].startswith("Done after")
+    assert [answer["isBusy"] for answer in explorer.sent if "isBusy" in answer][-1] is False
 
 
-def test_training_moves_the_picture_and_leaves_the_controls_free(explorer):
-    control(explorer, "steps").value = 2000
-    control(explorer, "neurons, layer 1").value = 100
-    pictures, gaps = set(), []
-
-    async def use():
-        training = asyncio.create_task(explorer.train())
-        last = time.perf_counter()
-        while not training.done():
-            await asyncio.sleep(0.01)
-            pictures.add(take_picture(explorer.widget))
-            gaps.append(time.perf_counter() - last)
-            last = time.perf_counter()
-        await training
-
-    asyncio.run(use())
-    assert len(pictures) >= 3
-    assert max(gaps) < 0.5
-    assert explorer.run.steps[-1] == 2000
-    assert "Done after" in explorer.status.value
-    assert explorer.progress.value == explorer.progress.max == 2000
-    assert not explorer.train_button.disabled
+@pytest.mark.parametrize("name", play.PRESETS)
+def test_a_preset_sends_less_than_a_megabyte(name):
+    """Of 300 records; what is drawn at last is as much as what is drawn at first."""
+    preset = play.PRESETS[name]
+    run = dataclasses.replace(preset, num_steps=20).train(progress=False)
+    packed = preset.view.pack(run.steps, run.outputs, preset.take_curves(run))
+    assert len(json.dumps(packed)) / len(run.steps) * 300 < 1e6
 
 
 def test_stop_ends_a_training_where_it_is(explorer, monkeypatch):
-    control(explorer, "steps").value = 20_000
-    control(explorer, "neurons, layer 1").value = 400
     recorded, steps_when_asked = [], []
     train = fp.train
 
@@ -137,53 +146,34 @@ def test_stop_ends_a_training_where_it_is(explorer, monkeypatch):
     monkeypatch.setattr("fprin_utils.play.experiments.train", note_steps)
 
     async def use():
-        training = asyncio.create_task(explorer.train())
-        while len(recorded) < 20 or explorer.stop_button.disabled:
+        values = TINY.to_controls() | {"num_steps": 20_000, "widths": [400]}
+        explorer._answer({"do": "train", "settings": values})
+        while len(recorded) < 20:
             await asyncio.sleep(0.01)
-        explorer.stop_button.click()
+        explorer._answer({"do": "stop"})
         steps_when_asked.extend(recorded)
-        await training
+        await explorer.task
 
     asyncio.run(use())
     # Not in seconds, which depend on the machine: the next time that it asks, it ends.
     assert len(recorded) <= len(steps_when_asked) + 1
-    assert "Stopped after" in explorer.status.value
+    assert "Stopped after" in explorer.told()[-1]
     assert explorer.run.steps[-1] == recorded[-1] < 20_000
-    asyncio.run(explorer.save())
-    assert "re-creates the whole run" in explorer.saved.value
+    explorer.ask("save", record=3)
+    assert "re-creates the whole run" in explorer.sent[-2]["html"]
 
 
 def test_a_second_click_begins_nothing(explorer):
-    control(explorer, "steps").value = 3000
-
     async def use():
-        explorer.train_button.click()
+        explorer._answer({"do": "train", "settings": TINY.to_controls() | {"num_steps": 3000}})
         first = explorer.task
-        explorer.train_button.click()
-        explorer.save_button.click()
+        explorer._answer({"do": "train", "settings": TINY.to_controls()})
+        explorer._answer({"do": "save", "record": 0})
         assert explorer.task is first
         await first
 
     asyncio.run(use())
     assert explorer.run.steps[-1] == 3000
-
-
-def test_a_save_is_not_disturbed_by_the_slider(explorer, tmp_path):
-    async def use(moves):
-        explorer.player.slider.value = 5
-        saving = asyncio.create_task(explorer.save())
-        while not saving.done():
-            await asyncio.sleep(0.01)
-            if moves:
-                explorer.player.slider.value = 5 + (explorer.player.slider.value + 1) % 50
-        await saving
-
-    for moves in (False, True):
-        asyncio.run(use(moves))
-    still, moved = (
-        (tmp_path / f"12_explorer_{number}" / "12_explorer.png").read_bytes() for number in (1, 2)
-    )
-    assert still == moved
 
 
 @pytest.mark.parametrize("place", ["file", "link", "file/below", "link/below"])
@@ -198,15 +188,14 @@ def test_a_save_that_fails_is_told(explorer, tmp_path, place, monkeypatch):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     explorer.settings = dataclasses.replace(explorer.settings, output_dir=tmp_path / place)
-    asyncio.run(explorer.save())
-    assert "Not saved: " in explorer.saved.value
-    assert str(tmp_path) in explorer.saved.value
-    assert not explorer.save_button.disabled
+    explorer.ask("save", record=0)
+    assert str(tmp_path) in explorer.told()[-1]
+    assert not explorer.sent[-1]["isBusy"]
 
 
 def test_a_link_that_leads_nowhere_is_no_free_folder(explorer, tmp_path):
     (tmp_path / "12_explorer_1").symlink_to(tmp_path / "nowhere")
-    asyncio.run(explorer.save())
+    explorer.ask("save", record=0)
     assert (tmp_path / "12_explorer_2" / "12_explorer.png").is_file()
 
 
@@ -215,50 +204,61 @@ def test_an_error_in_the_training_is_told_and_leaves_what_was_shown(explorer, mo
         raise MemoryError("no more")
 
     monkeypatch.setattr("fprin_utils.play.experiments.train", fail)
-    before = take_picture(explorer.widget)
-    control(explorer, "seeds").value = 3
-    asyncio.run(explorer.train())
-    assert "The training failed: MemoryError no more" in explorer.status.value
+    explorer.train_it(num_seeds=3)
+    assert explorer.told()[-1] == "This failed: MemoryError no more."
     assert explorer.experiment == TINY
-    assert take_picture(explorer.widget) == before
-    assert not explorer.train_button.disabled
-    assert explorer.stop_button.disabled
+    assert {answer["kind"] for answer in explorer.sent} == {"tell"}
+    assert not explorer.sent[-1]["isBusy"]
 
 
-def test_an_error_in_the_picture_ends_the_training(explorer, monkeypatch):
-    steps = []
-    control(explorer, "steps").value = 20_000
+def test_an_error_in_what_is_sent_ends_the_training(explorer, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no records")
 
-    def fail(_, at, __):
-        steps.append(at[-1])
-        raise RuntimeError("no sentence")
-
-    monkeypatch.setattr("fprin_utils.play.explorer.describe_order", fail)
-    asyncio.run(explorer.train())
-    assert "no sentence" in explorer.status.value
-    assert explorer.run.steps[-1] < 20_000
-    assert len(steps) == 1
+    monkeypatch.setattr("fprin_utils.play.views.View.pack", fail)
+    explorer.train_it(num_steps=20_000)
+    assert "no records" in explorer.told()[-1]
+    assert explorer.is_stopping
 
 
-def test_what_went_wrong_is_told(explorer):
-    control(explorer, "optimiser").value = "gradient_descent"
-    control(explorer, "learning rate").value = 1.0
-    control(explorer, "amplitude", 0).value = 3.0
-    asyncio.run(explorer.train())
-    assert "diverged" in explorer.status.value
-    assert "try a smaller one" in explorer.status.value
-    asyncio.run(explorer.save())
-    assert "repeats the training, which ends in the same error" in explorer.saved.value
-    for place in range(4):
-        control(explorer, "amplitude", place).value = 0.0
-    asyncio.run(explorer.train())
-    assert "all amplitudes are 0; raise one." in explorer.status.value
-    assert not explorer.train_button.disabled
+def test_a_divergence_is_told(explorer):
+    explorer.train_it(optimizer="gradient_descent", learning_rate=1.0, amplitudes=[3.0, 1.0])
+    assert "The training diverged" in explorer.told()[-1]
+    assert "try a smaller one" in explorer.told()[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "control", "text"),
+    [
+        ({"frequencies": [1, 40]}, "frequencies", "frequencies: 40; it must be a whole number fr"),
+        ({"frequencies": [1]}, "amplitudes", "amplitudes: there must be one for each frequency"),
+        ({"frequencies": [None, 2]}, "frequencies", "frequencies: numbers with commas between"),
+        ({"amplitudes": [0, 0]}, "frequencies", "one amplitude must be above 0"),
+        ({"amplitudes": [9, 1]}, "amplitudes", "amplitudes: 9; it must be from 0 to 3"),
+        ({"widths": [0.5]}, "widths", "neurons of each layer: 0.5; it must be a whole number"),
+        ({"num_steps": 1}, "num_steps", "steps: 1; it must be a whole number from 10 to 20,000"),
+        ({"num_points": 16, "frequencies": [1, 8]}, "num_points", "samples: 16; a frequency of 8"),
+    ],
+)
+def test_errors_name_the_control(explorer, changes, control, text):
+    explorer.train_it(**changes)
+    assert text in explorer.told()[-1]
+    assert explorer.sent[-1]["control"] == control
+    assert explorer.experiment == TINY
+
+
+@pytest.mark.parametrize("code", ["__import__('os')", {"a": 1}, ["x"], None, 1e400])
+def test_what_is_typed_is_never_run(explorer, code):
+    for name in TYPED:
+        explorer.sent.clear()
+        explorer.train_it(**{name: [code, code]})
+        assert explorer.sent[-1]["control"] in TYPED
+        assert explorer.experiment == TINY
 
 
 def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
     for _ in range(2):
-        asyncio.run(explorer.save())
+        explorer.ask("save", record=10**9)
     folders = sorted(path.name for path in tmp_path.iterdir())
     assert folders == ["12_explorer_1", "12_explorer_2"]
     folder = tmp_path / "12_explorer_1"
@@ -267,17 +267,21 @@ def test_a_saved_figure_says_how_it_is_made_again(explorer, tmp_path):
     assert record["parameters"]["last_step"] == record["parameters"]["shown_step"] == 900
     assert record["seconds"] == pytest.approx(explorer.run.seconds, abs=0.2)
     assert (folder / "12_explorer.png").read_bytes().startswith(b"\x89PNG")
-    assert 'download="12_explorer.png"' in explorer.saved.value
-    assert 'download="12_explorer.json"' in explorer.saved.value
-    assert "papermill notebooks/12_explorer.ipynb" in explorer.saved.value
-    assert "this line re-creates the run:" in explorer.saved.value
+    saved = explorer.sent[-2]["html"]
+    assert 'download="12_explorer.png"' in saved
+    assert 'download="12_explorer.json"' in saved
+    assert "papermill notebooks/12_explorer.ipynb" in saved
+    assert "this line re-creates the run:" in saved
+    assert str(tmp_path / "12_explorer_2") in explorer.told()[-1]
 
 
 def test_explorers_that_share_a_folder_save_side_by_side(explorer, tmp_path):
-    other = play.Explorer(TINY, explorer.run, explorer.settings)
+    other = Recorded(TINY, explorer.run, explorer.settings)
 
     async def use():
-        await asyncio.gather(explorer.save(), other.save())
+        for each in (explorer, other):
+            each._answer({"do": "save", "record": 0})
+        await asyncio.gather(explorer.task, other.task)
 
     asyncio.run(use())
     pictures = sorted(path.parent.name for path in tmp_path.glob("*/12_explorer.png"))
@@ -285,7 +289,7 @@ def test_explorers_that_share_a_folder_save_side_by_side(explorer, tmp_path):
 
 
 def test_trainings_in_one_process_take_turns(explorer, monkeypatch):
-    other = play.Explorer(TINY, explorer.run, explorer.settings)
+    other = Recorded(TINY, explorer.run, explorer.settings)
     under_way, most = [], []
     train = play.Experiment.train
 
@@ -300,24 +304,13 @@ def test_trainings_in_one_process_take_turns(explorer, monkeypatch):
     monkeypatch.setattr(play.Experiment, "train", watch)
 
     async def use():
-        await asyncio.gather(explorer.train(), other.train())
+        for each in (explorer, other):
+            each._answer({"do": "train", "settings": TINY.to_controls()})
+        await asyncio.gather(explorer.task, other.task)
 
     asyncio.run(use())
     assert most == [1, 1]
-    assert all("Done after" in each.status.value for each in (explorer, other))
-
-
-def test_values_between_the_steps_of_a_slider_are_kept(explorer):
-    experiment = dataclasses.replace(
-        TINY, target=((1, 0.33), (4, 1.0)), noise_std=0.123, num_steps=123, learning_rate=1.7e-3
-    )
-    run = experiment.train(progress=False)
-    controls = play.Explorer(experiment, run, explorer.settings)
-    for name in ("steps", "noise, std", "amplitude"):
-        slider = control(controls, name)
-        assert slider.value / slider.step == pytest.approx(round(slider.value / slider.step))
-    assert control(controls, "amplitude", 1).step == control(explorer, "amplitude").step == 0.05
-    assert control(explorer, "steps").step == 10
+    assert all("Done after" in each.told()[-1] for each in (explorer, other))
 
 
 RATES = [1e-6, 1.5e-6, 2e-6, 5e-5, 8e-5, 1e-4, 1.0]

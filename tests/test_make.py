@@ -11,7 +11,8 @@ from packaging.specifiers import SpecifierSet
 
 from fprin_utils.files import ROOT
 
-FILES = ("Makefile", "requirements.lock", "pyproject.toml", "voila.json")
+TEMPLATE = ("binder/voila/conf.json", "binder/voila/index.html.j2")
+FILES = ("Makefile", "requirements.lock", "pyproject.toml", "voila.json", *TEMPLATE)
 OLDEST, TRIED = "3.11.0", ("3.11.0", "3.11.2", "3.12.1", "3.13.0")
 # Notes what it is asked for, and stops in the middle of what FAIL_AT names.
 PYTHON = """#!/bin/bash
@@ -29,12 +30,17 @@ exit 0
 CLEARED, LOCKED, READY = "-m venv --clear", "--requirement", "--editable"
 
 
+def copy_files(folder):
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in FILES:
-        shutil.copy(ROOT / name, folder)
+    copy_files(folder)
     put_python(tmp_path / "bin" / "python3.11")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("MAKE_LOG", str(tmp_path / "log"))
@@ -77,6 +83,7 @@ def test_an_environment_is_made_once(checkout):
         (checkout / path).touch()
     assert make(checkout)[::2] == (0, []), "it is what the files hold that counts"
     assert (checkout / ".venv/etc/jupyter/voila.json").is_file()
+    assert (checkout / ".venv/share/jupyter/voila/templates/fprin/index.html.j2").is_file()
 
 
 @pytest.mark.parametrize(
@@ -124,8 +131,7 @@ def test_a_link_to_the_environment_of_another_folder_is_left_alone(checkout):
     make(checkout)
     other = checkout.with_name("other")
     other.mkdir()
-    for name in FILES:
-        shutil.copy(ROOT / name, other)
+    copy_files(other)
     (other / ".venv").symlink_to(checkout / ".venv")
     status, said, steps = make(other)
     assert (status, steps) == (2, [])

@@ -1,7 +1,9 @@
 """Tests of the repository itself: what it says in several places must be the same everywhere."""
 
 import ast
+import gzip
 import html
+import json
 import os
 import re
 import subprocess
@@ -23,6 +25,7 @@ from fprin_utils.build.record import FIRST_SEEDS
 from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, describe_tally
 from fprin_utils.figures import COMMON_PARAMETERS, list_notebooks, read_metadata
 from fprin_utils.files import NOTEBOOKS, ROOT
+from fprin_utils.play.pages import format_player, read_player
 from fprin_utils.verdicts import describe_effect, read_reference
 
 NAMES = list_notebooks()
@@ -150,7 +153,14 @@ class TestNotebook:
 
     def test_ends_in_a_cell_to_play_with(self, code_cells):
         last = ast.unparse(ast.parse(code_cells[-1].source).body[-1])
-        assert re.match(r"play\.explore_\w+\(|explorer\.", last)
+        assert re.match(r"play\.explore_\w+\(|explorer$", last)
+
+    def test_stores_a_player_with_the_program_of_today(self, code_cells):
+        (output,) = code_cells[-1].outputs
+        player = output.data["text/html"]
+        assert len(json.loads(read_player(player))["runs"]) >= 1
+        assert format_player(read_player(player)) == player
+        assert len(gzip.compress(player.encode())) <= 200_000
 
     def test_checks_its_verdicts(self, name, code_cells):
         checked = [c for c in code_cells if "nbval-check-output" in c.metadata.get("tags", [])]

@@ -229,7 +229,8 @@ def align_columns(rows: Sequence[Sequence[str]]) -> str:
 def store_outputs(source: Path, executed: nbformat.NotebookNode) -> None:
     """Store the outputs of an executed copy in a notebook, without what changes from run to run.
 
-    Progress bars, widgets and the injected cell stay out; nothing but outputs is taken over.
+    Progress bars, widgets and the injected cell stay out; nothing but outputs is taken over. Of a
+    widget stays what it shows without a kernel, if it is more than its name.
 
     Args:
         source: Path of the notebook, replaced in one piece.
@@ -245,8 +246,9 @@ def store_outputs(source: Path, executed: nbformat.NotebookNode) -> None:
         count += 1
         cell.execution_count = count
         for output in outputs_of[cell.id]:
-            is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-            if output.get("name") == "stderr" or is_widget:
+            data = output.get("data", {})
+            is_widget = data.pop("application/vnd.jupyter.widget-view+json", None) is not None
+            if output.get("name") == "stderr" or (is_widget and list(data) == ["text/plain"]):
                 continue
             if output.output_type == "execute_result":
                 output.execution_count = count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -41,6 +42,26 @@ LIMITS: dict[str, tuple[float, float]] = {
 MOST_SINUSOIDS = 4
 NUM_RECORDS = 300
 PICTURE_SIZE = 32
+# The explorer's controls by the setting that they hold, and how many of them are in sight.
+CONTROLS = {
+    "frequencies": "frequencies",
+    "amplitudes": "amplitudes",
+    "widths": "neurons of each layer",
+    "init_std": "initial scale",
+    "learning_rate": "learning rate",
+    "target": "target",
+    "noise_std": "noise",
+    "num_points": "samples",
+    "activation": "activation",
+    "initialization": "initial weights",
+    "optimizer": "optimiser",
+    "num_steps": "steps",
+    "num_seeds": "seeds",
+    "seed": "first seed",
+}
+NUM_IN_SIGHT, TYPED = 5, ("frequencies", "amplitudes", "widths")
+# A slider has at most as many values as this.
+MOST_SINGLE_STEPS = 1000
 # Points of a curve for each sample, and what a run calls its outputs there.
 FINENESS, CURVES = 6, "curves"
 
@@ -101,6 +122,43 @@ class Experiment:
         """Return the experiment that the settings of a notebook describe."""
         return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
+    @classmethod
+    def from_controls(cls, values: Mapping[str, Any]) -> Experiment:
+        """Return the experiment that the explorer's controls describe.
+
+        Raises:
+            ValueError: If there is none; its attribute `control` names the control to change.
+        """
+        values = dict(values)
+        for name in TYPED:
+            if not all(isinstance(number, (int, float)) for number in values[name]):
+                raise _complain(name, "numbers with commas between them are wanted")
+        sinusoids = values.pop("frequencies"), values.pop("amplitudes")
+        if values["target"] == SINUSOIDS:
+            if len(sinusoids[0]) != len(sinusoids[1]):
+                raise _complain("amplitudes", "there must be one for each frequency")
+            values["target"] = list(zip(*sinusoids, strict=True))
+        try:
+            return cls(**values)
+        except ValueError as error:
+            name, _, reason = str(error).partition(" ")
+            control = {
+                "frequency": "frequencies",
+                "target": "frequencies",
+                "amplitude": "amplitudes",
+            }
+            raise _complain(control.get(name, name), reason.removeprefix("is ")) from error
+
+    def to_controls(self) -> dict[str, Any]:
+        """Return what the explorer's controls say for this experiment."""
+        sinusoids = self.target if self.kind == SINUSOIDS else ()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {
+            "target": self.kind,
+            "frequencies": [frequency for frequency, _ in sinusoids],
+            "amplitudes": [amplitude for _, amplitude in sinusoids],
+        }
+
     @property
     def kind(self) -> str:
         """Which of `TARGETS` the target is."""
@@ -138,8 +196,12 @@ class Experiment:
             bins = range(1, (self.num_points + 1) // 2)
         else:
             bins = sorted({frequency for frequency, amplitude in self.target if amplitude})
-        curves = {CURVES: make_grid(FINENESS * self.num_points)}
-        return view_curve(self.inputs, self.targets, bins=bins, curves=curves)
+        curve_inputs = make_grid(FINENESS * self.num_points)
+        return view_curve(self.inputs, self.targets, bins=bins, curve_inputs=curve_inputs)
+
+    def take_curves(self, run: TrainingRun) -> np.ndarray:
+        """Return the outputs of a run of it at the view's `curve_inputs`, shape (R, S, M)."""
+        return run.outputs if self.target == "picture" else run.further_outputs[CURVES]
 
     @property
     def steps(self) -> np.ndarray:
@@ -180,6 +242,37 @@ class Experiment:
             progress=progress,
             on_progress=on_progress,
         )
+
+
+def list_controls() -> list[dict[str, Any]]:
+    """Return the explorer's controls as `explorer.js` takes them; what is typed has no values."""
+    options = {"target": TARGETS} | _CHOICES
+    controls = []
+    for place, (name, label) in enumerate(CONTROLS.items()):
+        control = {"name": name, "label": label, "isMore": place >= NUM_IN_SIGHT}
+        if name in options:
+            control["values"] = list(options[name])
+        elif name not in TYPED:
+            control["values"] = _list_values(*LIMITS[name])
+        controls.append(control)
+    return controls
+
+
+def _list_values(least: float, most: float) -> list[float]:
+    """Return the values of a slider, in powers and parts of them where its limits are far apart."""
+    if isinstance(least, int) and most <= MOST_SINGLE_STEPS:
+        return list(range(least, int(most) + 1))
+    if least == 0:
+        return np.arange(0, most + 0.05, 0.05).round(2).tolist()
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    values = [float(f"{digit}e{power}") for power in powers for digit in (1, 1.5, 2, 3, 5, 8)]
+    return [value for value in values if least <= value <= most]
+
+
+def _complain(control: str, reason: str) -> ValueError:
+    error = ValueError(f"{CONTROLS[control]}: {reason}")
+    error.control = control
+    return error
 
 
 def _check_length(name: str, values: Any, most: int) -> list | tuple:

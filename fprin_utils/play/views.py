@@ -1,42 +1,31 @@
-"""Views of networks that learn: outputs, their spectrum, the order of the frequencies."""
+"""What there is to see of networks that learn a target, as the browser takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+import math
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from fprin_utils.checks import (
-    as_array,
-    as_arrays,
-    as_records,
-    check_increasing,
-    check_kind,
-    check_mapping,
-    check_number,
-    check_texts,
-    tell,
-)
-from fprin_utils.convergence import compute_kendall_tau, find_convergence_step, is_increasing
-from fprin_utils.spectra import (
-    check_bins,
-    compute_band_errors,
-    compute_radial_bands,
-    compute_relative_error,
-    compute_spectrum,
-    find_peaks,
-)
+from fprin_utils.checks import as_array, as_arrays, check_increasing, check_number, tell
+from fprin_utils.convergence import Convergence, measure_convergence
+from fprin_utils.spectra import compute_band_errors, compute_radial_bands, compute_spectrum
+from fprin_utils.training import TrainingRun
 
 # Edges of the rings in cycles per image.
 OCTAVES = (1, 2, 4, 8, 16)
 # As in notebooks 01 and 02.
 PEAK_THRESHOLD, RING_THRESHOLD = 0.2, 0.5
-# With more frequencies than these, a coefficient tells their order and not a list.
-MOST_LISTED = 5
-# Of them, as many must be learnt before an order is told.
-LEAST_SHARE = 0.5
+# What a browser is given: more points are not told apart, nor are numbers between two levels, and
+# what lies beyond these margins, shares of the target's height and of its largest amplitude, is
+# outside of the panels of player.js.
+MOST_RECORDS, MOST_POINTS, LEVELS = 150, 200, 1024
+MARGIN, LARGEST_ERROR = 0.4, 1.5
 
 
 @dataclass(frozen=True)
@@ -44,27 +33,70 @@ class View:
     """What there is to see of networks that learn a target.
 
     Attributes:
-        targets: Training targets, shape (N,), or (H, H) for an image.
-        inputs: Training inputs, shape (N,); None for an image.
+        about: What `player.js` knows of a run before its first record.
         curve_inputs: Points at which the networks are drawn as curves, shape (M,); None for an
             image.
-        curves: Name of the run's further outputs at these points; None if they are the inputs.
-        labels: Names of the P frequencies or rings whose errors are followed, lowest first.
-        frequencies: Positions of the K amplitudes on the axis of frequency, shape (K,).
-        threshold: Relative error below which a frequency counts as learnt.
+        limits: Least and largest value that is drawn.
+        is_shared: Whether all seeds have one target; else curves and spectra are the first one's.
         compute_amplitudes: Turns outputs (..., N) into amplitudes, shape (..., K).
-        compute_errors: Turns outputs (..., N) into relative errors, shape (..., P).
+        compute_errors: Turns outputs (R, S, N) into relative errors, shape (R, S, P).
     """
 
-    targets: np.ndarray
-    inputs: np.ndarray | None
+    about: dict[str, Any]
     curve_inputs: np.ndarray | None
-    curves: str | None
-    labels: Sequence[str]
-    frequencies: np.ndarray
-    threshold: float
+    limits: tuple[float, float]
+    is_shared: bool
     compute_amplitudes: Callable[[np.ndarray], np.ndarray]
     compute_errors: Callable[[np.ndarray], np.ndarray]
+
+    def pack(self, steps: np.ndarray, outputs: np.ndarray, curves: np.ndarray) -> dict[str, Any]:
+        """Return records as `player.js` takes them.
+
+        Args:
+            steps: Their steps, shape (R,).
+            outputs: Outputs at the samples, shape (R, S, N).
+            curves: Outputs at `curve_inputs`, shape (R, S, M); those at the pixels of an image.
+        """
+        seeds = slice(None) if self.is_shared else slice(1)
+        if self.curve_inputs is None:
+            curves = curves[:, :1]
+        else:
+            curves = curves[:, seeds, _thin(self.curve_inputs)]
+        amplitudes = self.compute_amplitudes(outputs[:, seeds])
+        highest = (1 + MARGIN) * max(self.about["targetAmplitudes"][1:])
+        errors = np.median(self.compute_errors(outputs), axis=1)
+        return {
+            "steps": np.asarray(steps).tolist(),
+            "curves": _pack(_summarise(curves), *self.limits),
+            "amplitudes": _pack(_summarise(amplitudes), 0.0, highest),
+            "errors": _pack(errors, 0.0, LARGEST_ERROR),
+        }
+
+    def pack_run(
+        self, name: str, run: TrainingRun | Convergence, curves: np.ndarray | None
+    ) -> dict[str, Any]:
+        """Return a run as `player.js` takes it, with at most `MOST_RECORDS` records.
+
+        Args:
+            name: What the run is called in messages.
+            run: The run.
+            curves: Outputs at `curve_inputs`, shape (R, S, M).
+
+        Raises:
+            ValueError: If the outputs are not at the points of the view.
+        """
+        num_points = len(self.about["y"])
+        if run.outputs.shape[2:] != (num_points,):
+            raise ValueError(
+                f"{name} has outputs of shape {run.outputs.shape}; the targets have {num_points} "
+                "points"
+            )
+        if self.curve_inputs is not None and np.shape(curves)[2:] != self.curve_inputs.shape:
+            raise ValueError(f"{name} has no outputs at the points of the curves")
+        steps = np.asarray(run.steps)
+        wanted = np.geomspace(1, max(steps[-1], 1), MOST_RECORDS - 1)
+        records = np.unique([0, *np.searchsorted(steps, wanted).clip(max=len(steps) - 1)])
+        return self.about | self.pack(steps[records], run.outputs[records], curves[records])
 
 
 def view_curve(
@@ -72,17 +104,17 @@ def view_curve(
     targets: np.ndarray,
     *,
     bins: Sequence[int] | None = None,
-    curves: Mapping[str, np.ndarray] | None = None,
+    curve_inputs: np.ndarray | None = None,
     threshold: float = PEAK_THRESHOLD,
 ) -> View:
     """Look at networks on a line: their spectrum, and the relative errors of some frequencies.
 
     Args:
         inputs: Training inputs, shape (N,).
-        targets: Training targets, shape (N,).
-        bins: Frequency indices whose errors are followed; the peaks of the targets if left out.
-        curves: Name of the further outputs that are drawn as curves, with their inputs, shape (M,);
-            the outputs at `inputs` if left out.
+        targets: Training targets, shape (N,), or one for each seed, shape (S, N).
+        bins: Frequency indices whose errors are followed; the peaks of the (first) target if left
+            out.
+        curve_inputs: Points at which the networks are drawn, shape (M,); `inputs` if left out.
         threshold: Relative error below which a frequency counts as learnt.
 
     Returns:
@@ -91,33 +123,42 @@ def view_curve(
     Raises:
         ValueError: If the targets have no peak, or nothing at one of the frequencies.
     """
-    inputs, targets = as_arrays("(N,) (N,)", inputs=inputs, targets=targets)
-    check_increasing("inputs", inputs)
+    known: dict[str, tuple[int, str]] = {}
+    inputs = as_array("inputs", inputs, "(N,)", known=known)
+    targets = as_array("targets", targets, "(..., N)", known=known)
+    if targets.ndim > 1:
+        targets = as_array("targets", targets, "(S, N)")
+    first = targets if targets.ndim == 1 else targets[0]
+    if curve_inputs is None:
+        curve_inputs = inputs
+    curve_inputs = as_array("curve_inputs", curve_inputs, "(M,)")
+    for name, points in (("inputs", inputs), ("curve_inputs", curve_inputs)):
+        check_increasing(name, points)
     threshold = _check_threshold(threshold)
-    spectrum = compute_spectrum(targets)
-    bins = find_peaks(spectrum) if bins is None else check_bins(spectrum, bins)
+    # What cannot be followed is refused now and not in the middle of a training.
+    nothing = np.zeros((1, *np.atleast_2d(targets).shape))
+    bins = measure_convergence([0], nothing, targets, bins=bins).bins
+    amplitudes = np.abs(compute_spectrum(first))
+    about = {
+        "x": _round(inputs),
+        "y": _round(first),
+        "curveX": _round(curve_inputs[_thin(curve_inputs)]),
+        "frequencies": list(range(len(amplitudes))),
+        "targetAmplitudes": _round(amplitudes),
+        "labels": [str(k) for k in bins],
+        "threshold": threshold,
+    }
+    margin = MARGIN * np.ptp(first)
 
     def compute_errors(outputs: np.ndarray) -> np.ndarray:
-        return compute_relative_error(compute_spectrum(outputs), spectrum, bins)
+        steps = np.arange(len(outputs))
+        return measure_convergence(steps, outputs, targets, bins=bins).errors
 
-    # What cannot be followed is refused now and not in the middle of a training.
-    compute_errors(targets)
-    name, curve_inputs = None, inputs
-    if curves is not None:
-        if len(check_mapping("curves", curves, "a name to points")) > 1:
-            raise ValueError(f"curves lists {tell(list(curves))}; it must map one name to points")
-        name, curve_inputs = next(iter(curves.items()))
-        curve_inputs = as_array(f"curves[{name!r}]", curve_inputs, "(M,)")
-        check_increasing(f"curves[{name!r}]", curve_inputs)
-        check_texts(**{"the name in curves": name})
     return View(
-        targets=targets,
-        inputs=inputs,
+        about=about,
         curve_inputs=curve_inputs,
-        curves=name,
-        labels=[str(k) for k in bins],
-        frequencies=np.arange(len(spectrum)),
-        threshold=threshold,
+        limits=(first.min() - margin, first.max() + margin),
+        is_shared=targets.ndim == 1,
         compute_amplitudes=lambda outputs: np.abs(compute_spectrum(outputs)),
         compute_errors=compute_errors,
     )
@@ -132,7 +173,7 @@ def view_image(
     """Look at networks that learn an image: norms of rings one cycle wide, errors of wider ones.
 
     Args:
-        image: Grey values, shape (H, H).
+        image: Grey values from 0 to 1, shape (H, H).
         band_edges: Edges of the rings whose errors are followed, in cycles per image; those above
             H / 2 are left out.
         threshold: Relative error below which a ring counts as learnt.
@@ -162,75 +203,48 @@ def view_image(
         images = outputs.reshape(*outputs.shape[:-1], size, size)
         return compute_band_errors(images, image, edges)
 
-    compute_errors(image.reshape(1, -1))
-    return View(
-        targets=image,
-        inputs=None,
-        curve_inputs=None,
-        curves=None,
-        labels=[f"{low:g} to {high:g}" for low, high in pairwise(edges)],
-        frequencies=rings[:-1],
-        threshold=threshold,
-        compute_amplitudes=compute_amplitudes,
-        compute_errors=compute_errors,
-    )
+    compute_errors(image.reshape(1, 1, -1))
+    about = {
+        "size": size,
+        "y": _round(image.ravel()),
+        "frequencies": rings[:-1].tolist(),
+        "targetAmplitudes": _round(compute_amplitudes(image.ravel())),
+        "labels": [f"{low:g} to {high:g}" for low, high in pairwise(edges)],
+        "threshold": threshold,
+    }
+    return View(about, None, (0.0, 1.0), True, compute_amplitudes, compute_errors)
 
 
 def _check_threshold(threshold: float) -> float:
     return check_number("threshold", threshold, "a positive number", lambda error: error > 0)
 
 
-def describe_order(view: View, steps: np.ndarray, errors: np.ndarray) -> str:
-    """Say in a sentence or two in which order the frequencies were learnt.
+def _thin(points: np.ndarray) -> slice:
+    return slice(None, None, -(-len(points) // MOST_POINTS))
 
-    Args:
-        view: Of what.
-        steps: Recorded steps, shape (R,).
-        errors: Relative errors, shape (R, S, P).
 
-    Returns:
-        The sentences.
+def _summarise(values: np.ndarray) -> np.ndarray:
+    """Return median, least and most over the seeds, (R, S, M) to (R, 3 M); one seed as it is."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    parts = np.median(values, axis=1), values.min(axis=1), values.max(axis=1)
+    return np.concatenate(parts, axis=1)
 
-    Raises:
-        ValueError: If the numbers of steps, errors and frequencies differ.
+
+def _pack(values: np.ndarray, least: float, most: float) -> dict[str, Any]:
+    """Return numbers (R, M), cut off at limits and rounded to one of `LEVELS`, in few bytes.
+
+    What is stored are the changes from one record to the next, 16 bits each, deflated.
     """
-    check_kind("view", view, View, "a View")
-    steps, errors = as_records(steps, f"(R, S, {len(view.labels)})", errors=errors)
-    first = find_convergence_step(steps, errors, view.threshold, num_records=1)
-    learnt, middle = np.isfinite(first), np.median(first, axis=0)
-    num_seeds, num_frequencies = first.shape
-    kind, kinds = ("ring", "rings") if view.inputs is None else ("frequency", "frequencies")
-    if num_frequencies > MOST_LISTED:
-        share, share_now = learnt.mean(), (errors[-1] < view.threshold).mean()
-        told = f"{share:.0%} of the {kinds} are learnt"
-        if share_now < share:
-            told += f", of which some are above the threshold again: {share_now:.0%} are below it"
-        if share < LEAST_SHARE:
-            return f"{told}; too few to tell an order."
-        # What is not learnt comes last.
-        tau = np.median(compute_kendall_tau(np.where(learnt, first, steps[-1] + 1.0)))
-        orders = {tau > 0.5: "low before high", tau < -0.5: "high before low"}
-        return (
-            f"{told}. Kendall's tau between {kind} and step, median of the seeds: {tau:.2f} "
-            f"({orders.get(True, 'hardly any order')})."
-        )
-    is_lost = np.isfinite(middle) & (np.median(errors[-1], axis=0) >= view.threshold)
-    lost = [label for label, is_one in zip(view.labels, is_lost, strict=True) if is_one]
-    again = f" Above the threshold again: {', '.join(lost)}." if lost else ""
-    if num_frequencies == 1:
-        if not learnt.any():
-            return f"{kind.capitalize()} {view.labels[0]} is not learnt yet."
-        return (
-            f"{kind.capitalize()} {view.labels[0]} is learnt in {learnt.sum()} of {num_seeds} "
-            f"seeds, at step {np.median(first[learnt]):,.0f} (median).{again}"
-        )
-    if learnt.all():
-        medians = ", ".join(f"{median:,.0f}" for median in middle)
-        return (
-            f"Low before high in {is_increasing(first).sum()} of {num_seeds} seeds; {kinds} "
-            f"{', '.join(view.labels)} are learnt at steps {medians} (medians).{again}"
-        )
-    done = [label for label, all_of in zip(view.labels, learnt.all(axis=0), strict=True) if all_of]
-    missing = [label for label in view.labels if label not in done]
-    told = f"Learnt in all seeds: {', '.join(done)}. " if done else ""
-    return f"{told}Not yet learnt in all seeds: {', '.join(missing)}.{again}"
+    shares = (np.clip(values, least, most) - least) / (most - least)
+    whole = np.round(shares * (LEVELS - 1)).astype(np.uint16)
+    changes = np.diff(whole, axis=0, prepend=np.zeros_like(whole[:1])).astype("<u2")
+    data = base64.b64encode(zlib.compress(changes.tobytes(), 9)).decode("ascii")
+    scale = (most - least) / (LEVELS - 1)
+    return {"least": float(least), "scale": float(scale), "length": values.shape[1], "data": data}
+
+
+def _round(values: np.ndarray) -> list[float]:
+    """Round to a ten-thousandth of the largest."""
+    largest = np.abs(values).max() or 1.0
+    return np.round(values, 4 - math.floor(math.log10(largest))).tolist()
