@@ -8,9 +8,12 @@ docstrings.
 from __future__ import annotations
 
 import ast
+import copy
+import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -21,6 +24,7 @@ from fprin_utils.build.regenerate import FIGURES_DIR
 from fprin_utils.claims import VERDICTS
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import NOTEBOOKS, ROOT
+from fprin_utils.play.pages import read_source
 from fprin_utils.verdicts import read_reference
 
 HERE = Path(__file__).resolve().parent
@@ -31,73 +35,238 @@ ROOMS = (
     *("targets", "networks", "training", "spectra", "convergence", "oscillations", "theory"),
     *("claims", "verdicts", "plotting", "charts", "figures", "play"),
 )
+# The controls of the networks in the page, the first five in sight, and where they start.
+POWERS = [1, 1.5, 2, 3, 5, 8]
+LIVE_CONTROLS = [
+    {"name": "frequencies", "label": "frequencies"},
+    {"name": "amplitudes", "label": "amplitudes"},
+    {"name": "small", "label": "scale, left", "values": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]},
+    {"name": "large", "label": "scale, right", "values": [0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2]},
+    {"name": "width", "label": "width", "values": [8, 16, 32, 48, 64, 80, 100]},
+    {"name": "depth", "label": "hidden layers", "values": [1, 2, 3], "isMore": True},
+    {
+        "name": "learningRate",
+        "label": "learning rate",
+        "values": [float(f"{part}e{power}") for power in (-4, -3, -2) for part in POWERS],
+        "isMore": True,
+    },
+    {"name": "noise", "label": "noise", "values": [0, 0.1, 0.2, 0.3, 0.5], "isMore": True},
+    {
+        "name": "activation",
+        "label": "activation",
+        "values": ["tanh", "relu", "sin"],
+        "isMore": True,
+    },
+    {
+        "name": "optimizer",
+        "label": "optimiser",
+        "values": ["adam", "gradient_descent"],
+        "isMore": True,
+    },
+    {"name": "numSeeds", "label": "seeds", "values": [1, 2, 3, 4], "isMore": True},
+    {"name": "steps", "label": "steps", "values": [500, 1000, 2000, 4000, 10000], "isMore": True},
+]
+LIVE_SETTINGS = {
+    "frequencies": [1, 3, 5],
+    "amplitudes": [1, 1, 1],
+    "small": 0.1,
+    "large": 1,
+    "width": 64,
+    "depth": 2,
+    "learningRate": 2e-3,
+    "noise": 0,
+    "activation": "tanh",
+    "optimizer": "adam",
+    "numSeeds": 1,
+    "steps": 4000,
+}
 
 
-def format_gallery() -> str:
-    """Return the cards of the front page: picture, title and verdicts of each figure."""
-    cards = [":::::{container} gallery"]
-    reference = read_reference()
+def format_live() -> str:
+    """Return the lanes in which networks learn in the page, as HTML."""
+    about = {
+        "style": read_source("player.css"),
+        "trainer": read_source("trainer.js"),
+        "controls": LIVE_CONTROLS,
+        "settings": LIVE_SETTINGS,
+        "binder": readmes.make_binder_link("12_explorer"),
+    }
+    told = json.dumps(about).replace("</", "<\\/")
+    modules = read_source("player.js", "explorer.js", "trainer.js")
+    live = (HERE / "live.js").read_text(encoding="utf-8")
+    call = f'playLive(document.getElementById("live"), {told});'
+    script = f'<script type="module" async>\n{modules}\n{live}\n{call}\n</script>'
+    return f'```{{raw}} html\n<div id="live"></div>\n{script}\n```\n'
+
+
+def format_gallery(
+    say: readmes.Say = str, folder: str = "notebooks", ending: str = ".ipynb"
+) -> str:
+    """Return the cards of a front page: picture, title and verdicts of each figure.
+
+    Args:
+        say: Puts an English text into the language of the page.
+        folder: Where the pages of the figures are.
+        ending: How their names end.
+    """
+    cards, reference = [":::::{container} gallery"], read_reference()
+    up = "../" if folder == "." else ""
     for notebook in list_notebooks():
-        said, page = read_metadata(notebook), f"notebooks/{notebook}.ipynb"
+        said, page = read_metadata(notebook), f"{folder}/{notebook}{ending}"
         verdicts = " ".join(
-            f"[{name} {VERDICTS[test['verdict']]}]{{.{test['verdict'].replace(' ', '-')}}}"
+            f"[{name} {say(VERDICTS[test['verdict']])}]{{.{test['verdict'].replace(' ', '-')}}}"
             for name, test in reference[notebook]["tests"].items()
         )
         is_play = said["article_figure"] == "play"
-        about = f"Article, {said['article_figure']}: {verdicts or 'no claim'}"
         cards += [
             f"::::{{container}} card{' play' if is_play else ''}",
-            f"[![{said['alt']}](figures/{notebook}.png)]({page})\n",
-            f"[{said['shows']}]({page})\n",
-            "To play with" if is_play else about,
+            f"[![{say(said['alt'])}]({up}figures/{notebook}.png)]({page})\n",
+            f"[{say(said['shows'])}]({page})\n",
+            verdicts or say(said["article_figure"]),
             "::::",
         ]
     return "\n".join([*cards, ":::::"]) + "\n"
 
 
 def format_claims() -> str:
-    """Return the table of claims, whose links lead from the front page."""
-    return readmes.format_claims_table().replace("](../notebooks/", "](notebooks/")
+    """Return the table of claims, whose links lead from the front page; a sentence has a page."""
+    table = readmes.format_claims_table().replace("](../notebooks/", "](notebooks/")
+    return re.sub(r"^\| \*\*(C\d+)\*\*", r"| **[\1](claims/\1.md)**", table, flags=re.MULTILINE)
 
 
-def quote_readme(start: str, end: str | None) -> str:
-    """Return what stands in the README between two marks; its links lead to the repository.
+def format_sentences() -> str:
+    """Return the Chinese table of the article's sentences, whose links lead from its front page."""
+    table = readmes.format_sentences_table(readmes.make_say("zh"))
+    return table.replace("](notebooks/", "](").replace(".ipynb)", ".md)")
+
+
+def quote_readme(readme: str, start: str, end: str | None) -> str:
+    """Return what stands in a README between two marks; its links lead to the repository.
 
     Args:
-        start: A text in the README.
+        readme: Name of the README.
+        start: A text in it.
         end: The first text after that at which the quotation ends; None for its end.
 
     Raises:
         ValueError: If there is no such text.
     """
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    first = readme.index(start) + len(start)
-    quotation = readme[first : readme.index(end, first) if end else None]
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    first = text.index(start) + len(start)
+    quotation = text[first : text.index(end, first) if end else None]
     return re.sub(r"\]\((?!https:|#)", "](repository:", quotation)
 
 
-# What stands in index.md between `<!-- NAME -->` and `<!-- end of NAME -->`.
-PLACES = {
-    "gallery": format_gallery,
-    "claims": format_claims,
-    "commands": lambda: quote_readme("## Two commands\n", "## The article's figures"),
-    "papers": lambda: quote_readme("## Cite\n", None),
+# What stands between `<!-- NAME -->` and `<!-- end of NAME -->` in the front pages and on the page
+# with the networks of one's own.
+Places = dict[str, Callable[[], str]]
+PAGES: dict[str, Places] = {
+    "index.md": {
+        "live": format_live,
+        "gallery": format_gallery,
+        "claims": format_claims,
+        "commands": lambda: quote_readme("README.md", "## Two commands\n", "## The article's fig"),
+        "papers": lambda: quote_readme("README.md", "## Cite\n", None),
+    },
+    "live.md": {"live": format_live},
+    "zh/index.md": {
+        "live": format_live,
+        "gallery": lambda: format_gallery(readmes.make_say("zh"), ".", ".md"),
+        "sentences": format_sentences,
+        "commands": lambda: quote_readme("README.zh-CN.md", "## 两条命令\n", "## 文章的图"),
+        "papers": lambda: quote_readme("README.zh-CN.md", "## 引用\n", None),
+    },
 }
 
 
+def find_cell(notebook: nbformat.NotebookNode, kind: str, mark: str = "") -> nbformat.NotebookNode:
+    """Return the first cell with an output of a kind (a MIME type) that begins with a mark."""
+    for cell in notebook.cells:
+        shown = [output.get("data", {}) for output in cell.get("outputs", ())]
+        if any(kind in data and data[kind].startswith(mark) for data in shown):
+            return cell
+    raise ValueError(f"no cell has an output of {kind} that begins with {mark!r}")
+
+
+def move_output(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take the outputs of a cell away; return a cell that shows nothing else."""
+    shown = copy.deepcopy(cell)
+    shown.id, shown.metadata.tags = f"{cell.id}-shown", ["remove-input"]
+    cell.outputs = []
+    return shown
+
+
 def adapt_notebook(name: str) -> nbformat.NotebookNode:
-    """Return a notebook as a page shows it, and where to run it."""
+    """Return a notebook as a page: figure, player, caption and verdicts, then text and code."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    notebook.cells[0].source = notebook.cells[0].source.replace(BADGE, "Launch on Binder")
     said = read_metadata(name)
     is_play = said["article_figure"] == "play"
-    scheme = "app" if is_play else "binder"
-    invitation = f"*Nothing runs on this page; [play on Binder]({scheme}:{name}).*"
-    if is_play:
-        # A figure that only moves is not stored in its notebook.
-        invitation = f"![{said['alt']}](../figures/{name}.png)\n\n{invitation}"
-    notebook.cells.append(nbformat.v4.new_markdown_cell(invitation))
+    title, *rest = notebook.cells
+    # The Chinese page has the summary, and the invitation below says where to run it.
+    left_out = ("**摘要", "[Launch on Binder", "*About", "*Some")
+    parts = title.source.replace(BADGE, "Launch on Binder").split("\n\n")
+    title.source = "\n\n".join(part for part in parts if not part.startswith(left_out))
+    scheme, words = ("app", "play") if is_play else ("binder", "change the numbers")
+    invitation = f"*The code is folded below; [{words} on Binder]({scheme}:{name})"
+    invitation += "" if is_play else f" ([简体中文](../zh/{name}.md))"
+    player = find_cell(notebook, "text/html", "<div id=")
+    shown = [title, move_output(player)]
+    if not is_play:
+        figure = find_cell(notebook, "image/png")
+        caption = next(cell for cell in rest if cell.source.startswith("**Figure "))
+        rest.remove(caption)
+        caption.source = caption.source.partition("\n\n**图")[0]
+        shown = [title, move_output(figure), caption, shown[1]]
+    if said["claims"]:
+        shown.append(move_output(find_cell(notebook, "text/markdown", "| claim")))
+    shown.append(nbformat.v4.new_markdown_cell(f"{invitation}.*"))
+    for cell in rest:
+        if cell.cell_type == "code":
+            cell.metadata.tags = ["hide-input"]
+    notebook.cells = [*shown, *rest]
     return notebook
+
+
+def write_chinese(name: str, say: readmes.Say) -> str:
+    """Return the Chinese page of a notebook: the article's sentence, figure, player, verdicts."""
+    notebook, said = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), read_metadata(name)
+    player = find_cell(notebook, "text/html", "<div id=")
+    texts = [part for cell in notebook.cells for part in cell.source.split("\n\n")]
+    quoted = [part for part in texts if part.startswith("> ")]
+    told = [part for part in texts if part.startswith(("**摘要", "**图"))]
+    rows = readmes.format_claims_table(say).splitlines()
+    own = [row for row in rows if f"notebooks/{name}.ipynb)" in row]
+    table = "\n".join([*rows[:2], *own]).replace("](../notebooks/", "](../notebooks/")
+    (html,) = [each.data["text/html"] for each in player.outputs if "text/html" in each.data]
+    parts = [
+        f"# {said['shows_zh']}",
+        *quoted[:1],
+        *told[:1],
+        f"![{said['alt_zh']}](../figures/{name}.png)",
+        *told[1:],
+        f"```{{raw}} html\n{html}\n```",
+        *([table] if own else []),
+        f"[英文页](../notebooks/{name}.ipynb)",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_claim(number: str, sentence: str) -> str:
+    """Return the page of a sentence of the article: its tests, and the figures behind them."""
+    rows = readmes.format_claims_table().splitlines()
+    own = [row for row in rows if re.match(rf"\| \**{number}[a-z]?\** \|", row)]
+    notebooks = sorted(set(re.findall(r"notebooks/(\w+)\.ipynb", "\n".join(own))))
+    parts = [f"# {number}: {read_verdict(own[0])}", f"> {sentence}", "\n".join([*rows[:2], *own])]
+    for name in notebooks:
+        said = read_metadata(name)
+        parts.append(f"## [{said['shows']}](../notebooks/{name}.ipynb)")
+        parts.append(f"![{said['alt']}](../figures/{name}.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+def read_verdict(row: str) -> str:
+    """Return the verdict of a sentence from its row of the table of claims."""
+    return row.split(" | ")[1].strip("*")
 
 
 def describe_room(room: str) -> str:
@@ -130,16 +299,25 @@ def write_pages(pages: Path) -> None:
     Args:
         pages: The folder, new.
     """
-    for folder in ("figures", "notebooks", "api"):
+    for folder in ("figures", "notebooks", "api", "claims", "zh"):
         (pages / folder).mkdir(parents=True)
-    index = (HERE / "index.md").read_text(encoding="utf-8")
-    for name, format_place in PLACES.items():
-        place = readmes.find_table(index, name)
-        index = index[: place.start()] + format_place() + index[place.end() :]
-    (pages / "index.md").write_text(index, encoding="utf-8")
+    for page, places in PAGES.items():
+        text = (HERE / page).read_text(encoding="utf-8")
+        for name, format_place in places.items():
+            place = readmes.find_table(text, name)
+            text = text[: place.start()] + format_place() + text[place.end() :]
+        (pages / page).write_text(text, encoding="utf-8")
+    say = readmes.make_say("zh")
     for name in list_notebooks():
         shutil.copy(FIGURES_DIR / f"{name}.png", pages / "figures")
         nbformat.write(adapt_notebook(name), pages / "notebooks" / f"{name}.ipynb")
+        (pages / "zh" / f"{name}.md").write_text(write_chinese(name, say), encoding="utf-8")
+    for number, sentence in readmes.SENTENCES.items():
+        text = write_claim(number, sentence)
+        (pages / "claims" / f"{number}.md").write_text(text, encoding="utf-8")
+    contents = "\n".join(["```{toctree}", "", *readmes.SENTENCES, "```"])
+    text = f"# The article's sentences\n\n{contents}\n"
+    (pages / "claims" / "index.md").write_text(text, encoding="utf-8")
     write_package(pages / "api")
 
 

@@ -1,9 +1,13 @@
 """Settings of the site, whose pages build.py writes."""
 
+import re
+from html import escape
+
 from docutils import nodes
 from latex2mathml.converter import convert
 
 from fprin_utils.build import readmes
+from fprin_utils.figures import list_notebooks, read_metadata
 
 project = html_title = "The Frequency Principle, measured"
 language = "en"
@@ -41,6 +45,12 @@ html_math_renderer = "mathml"
 html_domain_indices = html_use_index = False
 html_show_copyright = False
 html_copy_source = False
+# Only what a link shows elsewhere as its picture needs the whole address.
+html_baseurl = re.sub(
+    r"https://github\.com/(.*?)/(.*)", r"https://\1.github.io/\2/", readmes.read_address()
+)
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 
 
 def escape_bars(app, what, name, obj, options, lines):  # noqa: ARG001
@@ -57,7 +67,29 @@ def write_mathml(translator, node):
     raise nodes.SkipNode
 
 
+def describe_page(app, pagename, templatename, context, doctree):  # noqa: ARG001
+    """Tell the language of a page, and what a link to it shows elsewhere: a picture, a sentence."""
+    folder, _, name = pagename.rpartition("/")
+    is_figure = name in list_notebooks()
+    said = read_metadata(name if is_figure else list_notebooks()[0])
+    sentence = "A deep network learns the low frequencies of its target first, measured."
+    if folder == "zh":
+        context["language"], sentence = "zh-Hans", said["shows_zh"]
+    elif is_figure:
+        sentence = said["shows"]
+    image = f"{html_baseurl}_images/{name if is_figure else list_notebooks()[0]}.png"
+    tags = {
+        "og:title": context.get("title", project),
+        "og:description": sentence,
+        "og:image": image,
+    }
+    lines = [f'<meta name="description" content="{escape(sentence)}">']
+    lines += [f'<meta property="{tag}" content="{escape(text)}">' for tag, text in tags.items()]
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
 def setup(app):
-    """Register the two functions with Sphinx."""
+    """Register the functions with Sphinx."""
+    app.connect("html-page-context", describe_page)
     app.connect("autodoc-process-docstring", escape_bars)
     app.add_html_math_renderer("mathml", (write_mathml, None), (write_mathml, None))

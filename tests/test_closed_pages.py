@@ -102,12 +102,14 @@ def wait_for(condition, log, seconds=90):
 
 
 def count_kernels(server):
-    kernels = [
-        process
-        for process in psutil.Process(server).children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and "-f" in process.cmdline()
-    ]
-    return len(kernels)
+    return sum(is_kernel(each) for each in psutil.Process(server).children(recursive=True))
+
+
+def is_kernel(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "-f" in process.cmdline()
+    except psutil.NoSuchProcess:  # It has ended meanwhile.
+        return False
 
 
 def test_kernels_of_closed_pages_end_and_that_of_an_open_page_stays(server):

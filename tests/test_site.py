@@ -1,9 +1,9 @@
 """Tests of the site: it is built once, and a browser opens each of its pages."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +13,7 @@ from test_house import FRONT
 import fprin_utils as fp
 from fprin_utils import play
 from fprin_utils.build import readmes
+from fprin_utils.build.readmes import SENTENCES
 from fprin_utils.claims import VERDICTS
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import ROOT
@@ -27,6 +28,8 @@ LOOK = """async () => {
     await Promise.allSettled(pictures.map(picture => picture.decode()));
     return {
         language: document.documentElement.lang,
+        description: document.querySelector("meta[name=description]").content,
+        preview: document.querySelector("meta[property='og:image']").content,
         links: [...document.links].map(link => link.href),
         ids: [...document.querySelectorAll("[id]")].map(element => element.id),
         pictures: pictures.map(({src, alt, naturalWidth}) => [src, alt, naturalWidth]),
@@ -34,13 +37,14 @@ LOOK = """async () => {
 }"""
 
 
-@dataclass
+@dataclasses.dataclass
 class Visit:
     """What the browser found on a page, and what it asked for and complained of on the way."""
 
     found: dict
     requests: list
     complaints: list
+    fits: dict = dataclasses.field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def visits(site, browser):
     """A visit to every page, by its address."""
     visits = {}
     for path in sorted(site.rglob("*.html")):
-        page = browser.new_page()
+        page = browser.new_page(reduced_motion="reduce")
         requests, complaints = [], []
         page.on("request", lambda request, to=requests: to.append(request.url))
         page.on("pageerror", lambda error, to=complaints: to.append(str(error)))
@@ -72,7 +76,13 @@ def visits(site, browser):
             lambda said, to=complaints: to.append(said.text) if said.type == "error" else None,
         )
         page.goto(path.as_uri())
-        visits[path.as_uri()] = Visit(page.evaluate(LOOK), requests, complaints)
+        visit = visits[path.as_uri()] = Visit(page.evaluate(LOOK), requests, complaints)
+        for width in WIDTHS.values():
+            page.set_viewport_size({"width": width, "height": 900})
+            # The theme lets the column of text scroll rather than the window.
+            visit.fits[width] = page.locator(".content").evaluate(
+                "it => it.scrollWidth <= it.clientWidth"
+            )
         page.close()
     return visits
 
@@ -89,6 +99,8 @@ def test_every_notebook_and_every_room_of_the_package_has_a_page(site):
     assert rooms == {*FRONT, "play", "index"}
     notebooks = {path.stem for path in (site / "notebooks").glob("*.html")}
     assert notebooks == set(NAMES)
+    assert {path.stem for path in (site / "zh").glob("*.html")} == {*NAMES, "index"}
+    assert {path.stem for path in (site / "claims").glob("*.html")} == {*SENTENCES, "index"}
 
 
 def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
@@ -107,7 +119,7 @@ def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
 
 
 def test_every_picture_is_there_and_described(visits):
-    descriptions = {read_metadata(name)["alt"] for name in NAMES}
+    descriptions = {read_metadata(name)[alt] for name in NAMES for alt in ("alt", "alt_zh")}
     for address, visit in visits.items():
         for source, alt, width in visit.found["pictures"]:
             assert width > 0, (address, source)
@@ -116,9 +128,12 @@ def test_every_picture_is_there_and_described(visits):
 
 def test_no_page_asks_another_host_or_complains(site, visits):
     for address, visit in visits.items():
-        assert visit.found["language"] == "en", address
+        assert visit.found["language"] == ("zh-Hans" if "/zh/" in address else "en"), address
+        assert visit.found["preview"].endswith(".png"), address
+        assert visit.found["description"], address
         assert visit.complaints == [], address
-        asked = [url for url in visit.requests if not url.startswith((site.as_uri(), "data:"))]
+        own = (site.as_uri(), "data:", "blob:")
+        asked = [url for url in visit.requests if not url.startswith(own)]
         assert asked == [], address
 
 
@@ -155,17 +170,111 @@ def test_a_notebook_is_shown_with_its_stored_outputs(site, page, name):
     page.goto((site / "notebooks" / f"{name}.html").as_uri())
     outputs, said = page.locator(".cell_output"), read_metadata(name)
     is_play = said["article_figure"] == "play"
-    # A figure that only moves is not stored in its notebook, and stands at the end.
-    place = page if is_play else outputs
-    assert place.get_by_role("img", name=said["alt"]).count() == 1
+    player = outputs.get_by_role("slider", name="step")
+    outputs.get_by_role("img", name="its spectrum, at step").wait_for()
+    if not is_play:
+        figure = outputs.get_by_role("img", name=said["alt"], exact=True)
+        assert figure.count() == 1
+        assert figure.bounding_box()["y"] < 900, "it is seen without scrolling"
+        assert player.bounding_box()["y"] > figure.bounding_box()["y"]
     told = "\n".join(outputs.all_inner_texts())
     tests = read_reference()[name]["tests"]
     assert outputs.locator("table").count() == bool(tests)
     for claim in tests:
         assert f"{claim} agrees: " in told
-    invitation = page.get_by_role("link", name="play on Binder")
+    code = page.locator(".cell_input").filter(visible=True)
+    assert [text for text in code.all_inner_texts() if "Show the code" not in text] == []
+    invitation = page.get_by_role("link", name="on Binder")
     make_link = readmes.make_app_link if is_play else readmes.make_binder_link
     assert invitation.get_attribute("href") == make_link(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chinese_page_shows_the_figure_the_player_and_the_verdicts(site, page, name):
+    page.goto((site / "zh" / f"{name}.html").as_uri())
+    said = read_metadata(name)
+    assert page.get_by_role("heading", level=1).inner_text().startswith(said["shows_zh"])
+    assert page.get_by_role("img", name=said["alt_zh"]).count() == 1
+    page.get_by_role("slider", name="step").wait_for()
+    text = " ".join(page.locator("article").inner_text().split())
+    assert "摘要。" in text
+    for claim, test in read_reference()[name]["tests"].items():
+        assert f"{claim} {readmes.make_say('zh')(VERDICTS[test['verdict']])}" in text
+
+
+def test_a_claim_has_a_page_with_its_tests_and_figures(site, page):
+    for number, sentence in SENTENCES.items():
+        page.goto((site / "claims" / f"{number}.html").as_uri())
+        assert sentence in page.locator("blockquote").inner_text()
+        rows = page.locator("article table tbody tr").all_inner_texts()
+        assert rows[0].split()[0] == number
+        assert all(row.startswith(number) for row in rows)
+        assert len(rows) >= 2
+        assert page.locator("article img").count() >= 1
+
+
+def read_steps(page):
+    texts = [
+        each.get_attribute("aria-valuetext") or "step 0"
+        for each in page.get_by_role("slider", name="step").all()
+    ]
+    return [int(text.removeprefix("step ").replace(",", "")) for text in texts]
+
+
+def test_networks_learn_on_the_front_page_within_a_second(site, browser, screenshots):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto((site / "index.html").as_uri())
+    page.wait_for_timeout(1000)
+    first = read_steps(page)
+    assert len(first) == 2
+    assert min(first) > 0
+    page.get_by_text("Learnt so far: 1 (step").first.wait_for()
+    page.screenshot(path=screenshots / "site_live.png")
+    page.close()
+
+
+def test_settings_are_kept_in_the_address_and_told_to_the_notebook(site, page):
+    page.goto((site / "live.html").as_uri())
+    page.get_by_label("frequencies").fill("2, 7")
+    page.get_by_label("amplitudes").fill("1, 0.5")
+    page.locator("summary", has_text="More").click()
+    page.get_by_label("activation").select_option("relu")
+    address = page.evaluate("location.href")
+    line = page.get_by_text("papermill notebooks/12_explorer.ipynb").inner_text()
+    values = yaml.safe_load(line.partition(" -y ")[2].strip("'"))
+    assert values["target"] == [[2, 1], [7, 0.5]]
+    assert set(values) <= {field.name for field in dataclasses.fields(play.Experiment)}
+    assert play.Experiment(**values).activation == "relu"
+    page.goto("about:blank")
+    page.goto(address)
+    assert page.get_by_label("frequencies").input_value() == "2, 7"
+    assert page.get_by_label("activation").input_value() == "relu"
+    link = page.get_by_role("link", name="Open this experiment")
+    assert link.get_attribute("href") == readmes.make_binder_link("12_explorer")
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "99", "a", ""])
+def test_what_cannot_be_learnt_is_told_beside_its_control(site, page, text):
+    page.goto((site / "live.html").as_uri())
+    field = page.get_by_label("frequencies")
+    field.fill(text)
+    page.get_by_text("Frequencies are whole numbers from 1 to 30").wait_for()
+    assert field.get_attribute("aria-invalid") == "true"
+
+
+def test_a_target_that_is_drawn_is_learnt(site, page):
+    page.goto((site / "live.html").as_uri())
+    fit = page.get_by_role("img", name="networks have learnt").first
+    fit.wait_for()
+    box = fit.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 60, middle)
+    page.mouse.down()
+    for share in (0.3, 0.5, 0.7, 0.9):
+        page.mouse.move(box["x"] + share * box["width"], middle - 40 * (share - 0.5), steps=5)
+    page.mouse.up()
+    page.get_by_text("A drawn target has no line for the notebook.").wait_for()
+    assert min(read_steps(page)) >= 0
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site, page):
@@ -176,13 +285,10 @@ def test_formulas_are_drawn_by_the_browser_itself(site, page):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_is_wider_than_its_screen(site, visits, page, width, screenshots):
+    for address, visit in visits.items():
+        assert visit.fits[WIDTHS[width]], address
     page.set_viewport_size({"width": WIDTHS[width], "height": 900})
-    for address in visits:
-        page.goto(address)
-        # The theme lets the column of text scroll rather than the window.
-        column = page.locator(".content")
-        assert column.evaluate("it => it.scrollWidth <= it.clientWidth"), address
-    for name in ("index", "notebooks/09_gradient_formula", "api/training"):
+    for name in ("index", "live", "zh/index", "notebooks/09_gradient_formula", "api/training"):
         page.goto((site / f"{name}.html").as_uri())
         picture = f"site-{name.replace('/', '-')}-{width}.png"
         page.screenshot(path=screenshots / picture)
@@ -191,7 +297,7 @@ def test_no_page_is_wider_than_its_screen(site, visits, page, width, screenshots
 def test_the_cards_are_reached_with_the_keyboard(site, page):
     page.goto((site / "index.html").as_uri())
     reached = set()
-    for _ in range(150):
+    for _ in range(200):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.closest('.card')?.innerText"))
     assert len(reached - {None}) == len(NAMES)

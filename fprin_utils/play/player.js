@@ -77,7 +77,7 @@ class Panel {
   }
 
   begin([xLeast, xMost], [yLeast, yMost], { isLog = false, rows = null } = {}) {
-    this.clear(0.72);
+    this.clear(0.55);
     const { context, right, bottom } = this;
     const [forth, back] = isLog ? [Math.log10, (u) => 10 ** u] : [(u) => u, (u) => u];
     const start = forth(xLeast), scale = (right - LEFT) / (forth(xMost) - start);
@@ -260,10 +260,11 @@ class Player {
     const bar = add(this.box, "div", "bar");
     this.button = addButton(bar, "", () => this.play(!this.isPlaying));
     this.button.className = "play";
-    this.slider = add(add(bar, "label", "step", "step"), "input");
+    const label = add(bar, "label", "step", "step");
+    this.slider = add(label, "input");
     this.slider.type = "range";
     this.slider.oninput = () => this.show(Number(this.slider.value));
-    this.output = add(bar, "output");
+    this.output = add(label, "output");
     this.view = new View(this.box);
     this.box.onkeydown = (event) => this.press(event);
     this.place = 0;

@@ -179,29 +179,28 @@ function record(networks, { x, y, curveX, bins }) {
   };
 }
 
-// Trains as a message asks, and posts [step, record] pairs; the next message ends it.
+// Trains as a message asks, and posts the records as they come.
 function serve(scope) {
-  let current = 0;
   scope.onmessage = ({ data: asked }) => {
-    const mine = ++current;
-    const { widths, activation, std, numSeeds, x, y, optimizer, learningRate, steps } = asked;
+    const { widths, activation, std, numSeeds, x, y, optimizer, learningRate } = asked;
     const networks = Array.from({ length: numSeeds },
       (_, seed) => Network.draw([1, ...widths, 1], activation, std, seed));
-    const marked = new Set(steps);
+    const last = asked.steps.at(-1), marked = new Set(asked.steps);
     let step = 0;
     const work = () => {
-      if (mine !== current) return;
-      const records = [], until = performance.now() + MILLISECONDS_BETWEEN_REPORTS;
-      while (performance.now() < until && step <= steps.at(-1)) {
-        if (marked.has(step)) records.push([step, record(networks, asked)]);
+      const [steps, records, until] = [[], [], performance.now() + MILLISECONDS_BETWEEN_REPORTS];
+      for (; step <= last && performance.now() < until; step++) {
+        if (marked.has(step)) {
+          steps.push(step);
+          records.push(record(networks, asked));
+        }
         for (const network of networks) {
           network.differentiate(x, y);
           network.update(optimizer, learningRate);
         }
-        step += 1;
       }
-      scope.postMessage({ records, step });
-      if (step <= steps.at(-1)) setTimeout(work, 0);
+      scope.postMessage({ steps, records });
+      if (step <= last) setTimeout(work, 0);
     };
     work();
   };
