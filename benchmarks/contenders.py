@@ -42,6 +42,45 @@ def make_engine(workload: Workload) -> tuple[Run, Run]:
     return lambda: run(workload.make_ensemble(), 3), run
 
 
+def make_autograd(workload: Workload) -> tuple[Run, Run]:
+    """Return a warm-up and the training, by torch.autograd and torch.optim.Adam(fused=True).
+
+    The networks are an ensemble in the same groups as the engine's, with the same threads, so that
+    what remains is the written-out backward pass.
+    """
+    inputs = torch.tensor(workload.inputs, dtype=torch.float32)
+    targets = torch.tensor(workload.targets, dtype=torch.float32)[:, None]
+    ensemble = workload.make_ensemble()
+    places = [np.arange(workload.num_seeds)[g] for g in share_out(ensemble, len(inputs))]
+
+    def train(networks: fp.Ensemble, num_steps: int) -> np.ndarray:
+        optimizer = torch.optim.Adam(networks.parameters(), lr=workload.learning_rate, fused=True)
+        steps = set(fp.make_steps(num_steps, NUM_RECORDS).tolist())
+        losses = np.empty((len(steps), len(networks.seeds)))
+        outputs = np.empty((*losses.shape, len(inputs)), np.float32)
+        record = 0
+        for step in range(num_steps + 1):
+            predictions = networks(inputs)
+            each = (predictions - targets).square().mean(dim=(1, 2))
+            if step in steps:
+                losses[record] = each.detach()
+                outputs[record] = predictions.detach()[..., 0]
+                record += 1
+            if step < num_steps:
+                optimizer.zero_grad()
+                each.sum().backward()
+                optimizer.step()
+        return losses
+
+    def run(num_steps: int = workload.num_steps) -> np.ndarray:
+        # Copies, so that a warm-up leaves the ensemble as it was.
+        groups = [ensemble.take(members) for members in places]
+        with open_workers(len(groups)) as at_once:
+            return np.hstack(at_once(lambda group: train(group, num_steps), groups))
+
+    return lambda: run(3), run
+
+
 def make_plain_loop(workload: Workload, *, compiled: bool = False) -> tuple[Run, Run]:
     """Return a warm-up and the training, as a loop over torch.nn.Sequential and torch.optim.Adam.
 
@@ -192,6 +231,7 @@ class _Products:
 
 CONTENDERS = {
     "engine": make_engine,
+    "autograd": make_autograd,
     "plain loop": make_plain_loop,
     "torch.compile": make_compiled_loop,
     "JAX": make_jax,

@@ -15,11 +15,11 @@ from fprin_utils.build.regenerate import align_columns
 
 # The engine is to be so many times as fast as these, and to reach this share of the bound.
 GOALS = {
-    "public": {"plain loop": 3, "JAX": 1.4, "products alone": 0.6},
-    "sinusoids": {"plain loop": 2, "JAX": 1.0, "products alone": 0.85},
-    "small": {"plain loop": 25, "JAX": 1.0},
-    "wide": {"plain loop": 1.3, "JAX": 1.0, "products alone": 0.75},
-    "image": {"plain loop": 1.2, "JAX": 1.0, "products alone": 0.8},
+    "public": {"autograd": 1.15, "plain loop": 3, "JAX": 1.4, "products alone": 0.6},
+    "sinusoids": {"autograd": 1.15, "plain loop": 2, "JAX": 1.0, "products alone": 0.85},
+    "small": {"autograd": 1.15, "plain loop": 25, "JAX": 1.0},
+    "wide": {"autograd": 1.15, "plain loop": 1.3, "JAX": 1.0, "products alone": 0.75},
+    "image": {"autograd": 1.15, "plain loop": 1.2, "JAX": 1.0, "products alone": 0.8},
 }
 
 

@@ -14,7 +14,7 @@ from benchmarks.report import GOALS, compute_ratios, format_table, plot_results
 from benchmarks.scaling import BASE, SIZES, fit_exponent, measure_memory, measure_step
 from benchmarks.workloads import WORKLOADS, make_workload
 
-CONTENDERS = ["engine", "plain loop", "products alone"]
+CONTENDERS = ["engine", "autograd", "plain loop", "products alone"]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def test_a_contender_runs_in_a_process_of_its_own():
 def test_other_losses_are_refused(monkeypatch):
     losses = {
         "engine": [[1.0, 2.0], [0.9, 1.9]],
+        "autograd": [[1.0, 2.0], [0.9, 1.9]],
         "plain loop": [[1.0, 2.0], [0.9, 1.898]],
         "products alone": None,
     }

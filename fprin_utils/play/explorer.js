@@ -125,6 +125,8 @@ export default {
         now.extend(packed.steps, await unpackRecords(packed));
       },
       tell({ text, isBusy, control }) {
+        // How far a training has come is to be seen, and not to be spoken ten times a second.
+        status.setAttribute("aria-live", isBusy ? "off" : "polite");
         status.textContent = text;
         [start.disabled, save.disabled, stop.disabled] = [isBusy, isBusy, !isBusy];
         for (const button of buttons.querySelectorAll("button")) button.disabled = isBusy;

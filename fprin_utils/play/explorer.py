@@ -87,16 +87,11 @@ class Explorer(anywidget.AnyWidget):
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         """Do what a button asks for; what comes while something else is done is not heard."""
-        wanted = request.get("do")
+        wanted, works = request.get("do"), {"train": self.train, "save": self.save}
         if wanted == "stop":
             self.is_stopping = True
-        elif wanted == "show":
-            self._begin(self.experiment, self.packed)
-            self._tell(
-                f"Trained for {self.run.steps[-1]:,} steps. Change something and press Train."
-            )
-        elif self.task is None or self.task.done():
-            work = {"train": self.train, "save": self.save}[wanted]
+        elif wanted in works and (self.task is None or self.task.done()):
+            work = works[wanted]
             self.task = asyncio.get_running_loop().create_task(self._work(work(request)))
 
     async def _work(self, work: Coroutine) -> None:
