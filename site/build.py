@@ -70,7 +70,7 @@ LIVE_SETTINGS = {
     "frequencies": [1, 3, 5],
     "amplitudes": [1, 1, 1],
     "small": 0.1,
-    "large": 1,
+    "large": 2,
     "width": 64,
     "depth": 2,
     "learningRate": 2e-3,

@@ -319,25 +319,23 @@ _CHOICES: dict[str, Mapping[str, Any] | tuple[str, ...]] = {
 }
 
 PRESETS: dict[str, Experiment] = {
-    "Figure 1: two peaks": Experiment(),
-    "Figure 2: the picture of a cameraman": Experiment(
+    "Figure 1": Experiment(target=((1, 1.0), (3, 1.0), (5, 1.0))),
+    "Figure 2": Experiment(
         target="picture",
         widths=(256, 256, 256, 128),
         learning_rate=1e-3,
-        num_steps=800,
+        num_steps=2000,
         num_seeds=1,
     ),
-    "Figure 3: four peaks, a wide network": Experiment(
+    "Figure 3": Experiment(
         target=((1, 1.0), (2, 0.7), (3, 0.5), (4, 0.35)),
         widths=(400, 400, 400, 400),
         init_std=0.08,
-        learning_rate=2e-5,
-        num_steps=1500,
+        learning_rate=1e-4,
+        num_steps=1000,
         num_seeds=2,
     ),
-    "Figure 4: high frequencies dominate": Experiment(
-        target=((1, 1.0), (3, 2.0), (5, 3.0)), num_points=101, num_steps=3000
-    ),
+    "Figure 4": Experiment(target=((1, 1.0), (3, 2.0), (5, 3.0)), num_points=101, num_steps=3000),
     "Large initial weights": Experiment(
         target=((1, 1.0), (3, 1.0), (5, 1.0), (7, 1.0)),
         num_points=40,
