@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 import yaml
@@ -161,6 +160,7 @@ class Explorer(anywidget.AnyWidget):
     def _save(self, record: int) -> Path:
         experiment, run = self.experiment, self.run
         steps = {"last_step": int(run.steps[-1]), "shown_step": int(run.steps[record])}
+        figure = draw_experiment(experiment, run, record)
         # As if it were saved at the end of the training.
         started = time.perf_counter() - run.seconds, time.process_time() - self.cpu_seconds
         settings = replace(
@@ -169,7 +169,7 @@ class Explorer(anywidget.AnyWidget):
             values=dict(self.settings.values) | asdict(experiment) | steps,
             started=started,
         )
-        return save_figure(draw_experiment(experiment, run, record), settings, [])
+        return save_figure(figure, settings, [])
 
     def _describe(self) -> dict[str, Any]:
         """Return what a view that is opened now starts with."""
@@ -207,9 +207,8 @@ class Explorer(anywidget.AnyWidget):
 def draw_experiment(experiment: Experiment, run: TrainingRun, record: int) -> Figure:
     """Draw a run at a record: what is learnt, its spectrum, its errors up to there."""
     view = experiment.view
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(9.6, 2.9), width_ratios=(1.15, 1, 1.25)
-    )
+    figure = Figure(figsize=(9.6, 2.9))  # Not pyplot's, which would keep it.
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.15, 1, 1.25))
     outputs = run.outputs[record]
     if view.curve_inputs is None:
         size = view.about["size"]
