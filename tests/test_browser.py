@@ -216,7 +216,7 @@ def test_voila_runs_nothing_that_a_visitor_types(page, server):
         field.fill(text)
         page.get_by_role("button", name="Train").click()
         page.get_by_text("frequencies: numbers with commas between them are wanted.").wait_for()
-        assert field.get_attribute("aria-invalid") == "true"
+        field.and_(page.locator("[aria-invalid=true]")).wait_for()
         assert field.evaluate("field => field.getRootNode().activeElement === field")
     assert not Path("/tmp/typed").exists()
 
