@@ -35,60 +35,37 @@ ROOMS = (
     *("targets", "networks", "training", "spectra", "convergence", "oscillations", "theory"),
     *("claims", "verdicts", "plotting", "charts", "figures", "play"),
 )
-# The controls of the networks in the page, the first five in sight, and where they start.
-POWERS = [1, 1.5, 2, 3, 5, 8]
-LIVE_CONTROLS = [
-    {"name": "frequencies", "label": "frequencies"},
-    {"name": "amplitudes", "label": "amplitudes"},
-    {"name": "small", "label": "scale, left", "values": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1]},
-    {"name": "large", "label": "scale, right", "values": [0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2]},
-    {"name": "width", "label": "width", "values": [8, 16, 32, 48, 64, 80, 100]},
-    {"name": "depth", "label": "hidden layers", "values": [1, 2, 3], "isMore": True},
-    {
-        "name": "learningRate",
-        "label": "learning rate",
-        "values": [float(f"{part}e{power}") for power in (-4, -3, -2) for part in POWERS],
-        "isMore": True,
-    },
-    {"name": "noise", "label": "noise", "values": [0, 0.1, 0.2, 0.3, 0.5], "isMore": True},
-    {
-        "name": "activation",
-        "label": "activation",
-        "values": ["tanh", "relu", "sin"],
-        "isMore": True,
-    },
-    {
-        "name": "optimizer",
-        "label": "optimiser",
-        "values": ["adam", "gradient_descent"],
-        "isMore": True,
-    },
-    {"name": "numSeeds", "label": "seeds", "values": [1, 2, 3, 4], "isMore": True},
-    {"name": "steps", "label": "steps", "values": [500, 1000, 2000, 4000, 10000], "isMore": True},
-]
-LIVE_SETTINGS = {
-    "frequencies": [1, 3, 5],
-    "amplitudes": [1, 1, 1],
-    "small": 0.1,
-    "large": 2,
-    "width": 64,
-    "depth": 2,
-    "learningRate": 2e-3,
-    "noise": 0,
-    "activation": "tanh",
-    "optimizer": "adam",
-    "numSeeds": 1,
-    "steps": 4000,
+# The controls of the networks in the page: what each is called, its values if it is not typed, and
+# where it starts. The first five are in sight.
+RATES = [float(f"{part}e{power}") for power in (-4, -3, -2) for part in (1, 1.5, 2, 3, 5, 8)]
+LIVE = {
+    "frequencies": ("frequencies", None, [1, 3, 5]),
+    "amplitudes": ("amplitudes", None, [1, 1, 1]),
+    "small": ("scale, left", [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1], 0.1),
+    "large": ("scale, right", [0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2], 2),
+    "width": ("width", [8, 16, 32, 48, 64, 80, 100], 64),
+    "depth": ("hidden layers", [1, 2, 3], 2),
+    "learningRate": ("learning rate", RATES, 2e-3),
+    "noise": ("noise", [0, 0.1, 0.2, 0.3, 0.5], 0),
+    "activation": ("activation", ["tanh", "relu", "sin"], "tanh"),
+    "optimizer": ("optimiser", ["adam", "gradient_descent"], "adam"),
+    "numSeeds": ("seeds", [1, 2, 3, 4], 1),
+    "steps": ("steps", [500, 1000, 2000, 4000, 10000], 4000),
 }
+NUM_IN_SIGHT = 5
 
 
 def format_live() -> str:
     """Return the lanes in which networks learn in the page, as HTML."""
+    controls = [
+        {"name": name, "label": label, "values": values, "isMore": place >= NUM_IN_SIGHT}
+        for place, (name, (label, values, _)) in enumerate(LIVE.items())
+    ]
     about = {
         "style": read_source("player.css"),
         "trainer": read_source("trainer.js"),
-        "controls": LIVE_CONTROLS,
-        "settings": LIVE_SETTINGS,
+        "controls": controls,
+        "settings": {name: start for name, (_, _, start) in LIVE.items()},
         "binder": readmes.make_binder_link("12_explorer"),
     }
     told = json.dumps(about).replace("</", "<\\/")
@@ -227,16 +204,20 @@ def adapt_notebook(name: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def write_chinese(name: str, say: readmes.Say) -> str:
-    """Return the Chinese page of a notebook: the article's sentence, figure, player, verdicts."""
+def write_chinese(name: str, rows: list[str]) -> str:
+    """Return the Chinese page of a notebook: the article's sentence, figure, player, verdicts.
+
+    Args:
+        name: The notebook.
+        rows: The lines of the Chinese table of claims.
+    """
     notebook, said = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4), read_metadata(name)
     player = find_cell(notebook, "text/html", "<div id=")
     texts = [part for cell in notebook.cells for part in cell.source.split("\n\n")]
     quoted = [part for part in texts if part.startswith("> ")]
     told = [part for part in texts if part.startswith(("**摘要", "**图"))]
-    rows = readmes.format_claims_table(say).splitlines()
     own = [row for row in rows if f"notebooks/{name}.ipynb)" in row]
-    table = "\n".join([*rows[:2], *own]).replace("](../notebooks/", "](../notebooks/")
+    table = "\n".join([*rows[:2], *own])
     (html,) = [each.data["text/html"] for each in player.outputs if "text/html" in each.data]
     parts = [
         f"# {said['shows_zh']}",
@@ -251,9 +232,14 @@ def write_chinese(name: str, say: readmes.Say) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_claim(number: str, sentence: str) -> str:
-    """Return the page of a sentence of the article: its tests, and the figures behind them."""
-    rows = readmes.format_claims_table().splitlines()
+def write_claim(number: str, sentence: str, rows: list[str]) -> str:
+    """Return the page of a sentence of the article: its tests, and the figures behind them.
+
+    Args:
+        number: Its number, such as C1.
+        sentence: The sentence.
+        rows: The lines of the table of claims.
+    """
     own = [row for row in rows if re.match(rf"\| \**{number}[a-z]?\** \|", row)]
     notebooks = sorted(set(re.findall(r"notebooks/(\w+)\.ipynb", "\n".join(own))))
     parts = [f"# {number}: {read_verdict(own[0])}", f"> {sentence}", "\n".join([*rows[:2], *own])]
@@ -307,13 +293,16 @@ def write_pages(pages: Path) -> None:
             place = readmes.find_table(text, name)
             text = text[: place.start()] + format_place() + text[place.end() :]
         (pages / page).write_text(text, encoding="utf-8")
-    say = readmes.make_say("zh")
+    rows = readmes.format_claims_table().splitlines()
+    chinese_rows = readmes.format_claims_table(readmes.make_say("zh")).splitlines()
     for name in list_notebooks():
         shutil.copy(FIGURES_DIR / f"{name}.png", pages / "figures")
         nbformat.write(adapt_notebook(name), pages / "notebooks" / f"{name}.ipynb")
-        (pages / "zh" / f"{name}.md").write_text(write_chinese(name, say), encoding="utf-8")
+        (pages / "zh" / f"{name}.md").write_text(
+            write_chinese(name, chinese_rows), encoding="utf-8"
+        )
     for number, sentence in readmes.SENTENCES.items():
-        text = write_claim(number, sentence)
+        text = write_claim(number, sentence, rows)
         (pages / "claims" / f"{number}.md").write_text(text, encoding="utf-8")
     contents = "\n".join(["```{toctree}", "", *readmes.SENTENCES, "```"])
     text = f"# The article's sentences\n\n{contents}\n"

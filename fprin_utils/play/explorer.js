@@ -1,5 +1,5 @@
 // Experiments of the reader's own: controls, and lanes in which networks learn. In a notebook the
-// kernel trains them (`render`, for anywidget), on a page a worker does (`playLive`).
+// kernel trains them (`render`, for anywidget); on a page a worker does (site/live.js).
 
 // Controls from {name, label, values, isMore}: a slider over numbers, a choice of texts, or, without
 // values, a list of numbers to type.

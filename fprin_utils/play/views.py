@@ -14,7 +14,12 @@ import numpy as np
 
 from fprin_utils.checks import as_array, as_arrays, check_increasing, check_number, tell
 from fprin_utils.convergence import Convergence, measure_convergence
-from fprin_utils.spectra import compute_band_errors, compute_radial_bands, compute_spectrum
+from fprin_utils.spectra import (
+    compute_band_errors,
+    compute_radial_bands,
+    compute_relative_error,
+    compute_spectrum,
+)
 from fprin_utils.training import TrainingRun
 
 # Edges of the rings in cycles per image.
@@ -150,9 +155,7 @@ def view_curve(
     }
     margin = MARGIN * np.ptp(first)
 
-    def compute_errors(outputs: np.ndarray) -> np.ndarray:
-        steps = np.arange(len(outputs))
-        return measure_convergence(steps, outputs, targets, bins=bins).errors
+    spectra = compute_spectrum(targets)
 
     return View(
         about=about,
@@ -160,7 +163,9 @@ def view_curve(
         limits=(first.min() - margin, first.max() + margin),
         is_shared=targets.ndim == 1,
         compute_amplitudes=lambda outputs: np.abs(compute_spectrum(outputs)),
-        compute_errors=compute_errors,
+        compute_errors=lambda outputs: compute_relative_error(
+            compute_spectrum(outputs), spectra, bins
+        ),
     )
 
 
