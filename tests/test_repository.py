@@ -75,7 +75,7 @@ def test_a_git_that_refuses_is_one_line(tmp_path, monkeypatch):
 
 
 def test_notebooks_figures_and_reference_are_the_same():
-    tracked = list_tracked("figures")
+    tracked = [name for name in list_tracked("figures") if "/paper/" not in name]
     made = [f"figures/{name}.{ending}" for name in NAMES for ending in ("json", "png")]
     assert sorted(tracked) == sorted([*made, "figures/README.md", "figures/README.zh-CN.md"])
     assert list(REFERENCE) == NAMES
@@ -85,7 +85,7 @@ def test_every_sentence_of_the_article_is_tested_somewhere():
     ids = [claim for name in NAMES for claim in read_metadata(name)["claims"]]
     assert len(set(ids)) == len(ids)
     numbers = {re.fullmatch(r"(C\d+)[a-z]?", claim)[1] for claim in ids}
-    assert numbers == set(readmes.SENTENCES) == {f"C{number}" for number in range(1, 16)}
+    assert numbers == set(readmes.SENTENCES) == {f"C{n}" for n in (*range(1, 16), *range(17, 21))}
 
 
 def test_the_public_address_is_the_same_everywhere():

@@ -32,6 +32,7 @@ from fprin_utils.verdicts import (
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 STEADINESS = ROOT / "benchmarks" / "steadiness.json"
+FULL_LENGTH = ROOT / "figures" / "paper"
 HERE = Path(__file__).parent
 # What holds the words of a language: each English text and its translation.
 TRANSLATIONS = {"en": None, "zh": HERE / "translations.json"}
@@ -39,6 +40,7 @@ TRANSLATIONS = {"en": None, "zh": HERE / "translations.json"}
 SENTENCES = json.loads((HERE / "sentences.json").read_text(encoding="utf-8"))
 # What a table may say after the next run, if it does not say it now.
 POSSIBLE_WORDS = (*VERDICTS.values(), *CONTROL_VERDICTS.values(), "supported in part", "never")
+TALLY_FIELDS = ("successes", "trials", "seeds")
 Say = Callable[[str], str]
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
@@ -189,13 +191,9 @@ def format_claims_table(say: Say = str) -> str:
 
 
 def _format_part(claim: str, test: Mapping[str, Any], notebook: str, say: Say) -> str:
-    verdict = say(VERDICTS[test["verdict"]])
-    if "control" in test:
-        control = say(CONTROL_VERDICTS[test["control"]["verdict"]])
-        verdict = say("{verdict}; control: {control}").format(verdict=verdict, control=control)
     cells = (
         claim,
-        verdict,
+        _format_words(test, say),
         say(test["statement"]),
         f"[{notebook.split('_')[0]}](../notebooks/{notebook}.ipynb)",
         _format_outcomes(test, say),
@@ -204,10 +202,49 @@ def _format_part(claim: str, test: Mapping[str, Any], notebook: str, say: Say) -
     return format_row(cells)
 
 
+def _format_words(test: Mapping[str, Any], say: Say) -> str:
+    verdict = say(VERDICTS[test["verdict"]])
+    if "control" not in test:
+        return verdict
+    control = say(CONTROL_VERDICTS[test["control"]["verdict"]])
+    return say("{verdict}; control: {control}").format(verdict=verdict, control=control)
+
+
+def format_full_length(say: Say = str) -> str:
+    """Return what runs at full length came to: their figures and verdicts beside the quick ones.
+
+    Args:
+        say: Puts an English text into the language of the page, from `make_say`.
+    """
+    parts, reference = [], read_reference()
+    for path in sorted(FULL_LENGTH.glob("*.json")):
+        made = json.loads(path.read_text(encoding="utf-8"))
+        notebook = made["notebook"]
+        link = f"[{notebook.split('_')[0]}](../notebooks/{notebook}.ipynb)"
+        said = read_metadata(notebook)
+        hours = say("{hours} hours of processor time").format(
+            hours=f"{made['cpu_seconds'] / 3600:.1f}"
+        )
+        pictures = [f"![{say(said['alt'])}]({folder}{notebook}.png)" for folder in ("", "paper/")]
+        rows = start_table(["", "`quick`", f"`paper` ({hours})"])
+        rows.append(format_row(["", *pictures]))
+        for claim in made["claims"]:
+            test = reference[notebook]["tests"][claim["id"]]
+            outcomes = [_format_verdict(each, say) for each in (test, claim)]
+            rows.append(format_row([claim["id"], *outcomes]))
+        parts.append(f"### {link} {say(said['shows'])}\n\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _format_verdict(test: Mapping[str, Any], say: Say) -> str:
+    """Return verdict, control and outcomes of a test, as the reference or a figure stores it."""
+    return f"{_format_words(test, say)} ({_format_outcomes(test, say)})"
+
+
 def _format_outcomes(test: Mapping[str, Any], say: Say) -> str:
-    if "runs" not in test:
+    if "error" in test:
         return say("an identity")
-    tally = pool(test)
+    tally = pool(test) if "runs" in test else Tally(*(test[n] for n in TALLY_FIELDS))
     low, high = tally.interval
     share = say("{successes} of {trials}, {low:.2f} to {high:.2f}")
     text = share.format(successes=tally.successes, trials=tally.trials, low=low, high=high)
@@ -302,6 +339,7 @@ GALLERY = {
     "figures": format_notebooks_table,
     "claims": format_claims_table,
     "gallery": format_gallery,
+    "full length": format_full_length,
 }
 PAGES = {
     "README.md": ("en", {"sentences": format_sentences_table}),
