@@ -41,10 +41,7 @@ def check_whole(name: str, value: Any, *, least: int = 0, most: int = MOST_WHOLE
     Raises:
         ValueError: If the value is no whole number, below the least, or above the largest.
     """
-    try:
-        whole = int(value) if _is_real(value) else None
-    except (ValueError, OverflowError):
-        whole = None
+    whole = _convert(value, int)
     if whole is None or whole != value or whole < least:
         raise ValueError(f"{name} is {tell(value)}; it must be a whole number of at least {least}")
     if whole > most:
@@ -79,17 +76,18 @@ def check_number(
     Raises:
         ValueError: If the value is no number, not finite, or not allowed.
     """
-    try:
-        number = float(value) if _is_real(value) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or not is_allowed(number):
+    number = _convert(value, float)
+    if number is None or not math.isfinite(number) or not is_allowed(number):
         raise ValueError(f"{name} is {tell(value)}; it must be {wanted}")
     return number
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _convert(value: Any, kind: type[int] | type[float]) -> float | None:
+    """Return a real number as one of a kind; nothing for what is none or cannot be converted."""
+    try:
+        return kind(value) if isinstance(value, Real) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def check_choice(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -343,12 +341,10 @@ def to_plain(value: Any) -> Any:
     """Turn numpy values into what JSON knows, to 4 significant digits; infinity into null."""
     if isinstance(value, Mapping):
         return {key: to_plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [to_plain(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.4g}") if np.isfinite(value) else None
-    if isinstance(value, np.generic):
-        return value.item()
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,6 +68,17 @@ class Convergence:
     def tau(self) -> np.ndarray:
         """Kendall's tau between frequency and convergence step, shape (S,)."""
         return compute_kendall_tau(self.convergence_steps)
+
+    def suggest_steps(self, num_steps: int) -> str:
+        """Return what may bring all errors below the threshold, the remedy of a `Claim`.
+
+        Args:
+            num_steps: That of the notebook. If these networks trained for another number of steps,
+                more of it means more of theirs in proportion.
+        """
+        check_whole("num_steps", num_steps)
+        needed = estimate_steps_needed(self.steps, self.errors, self.threshold)
+        return f"num_steps={math.ceil(needed * num_steps / max(self.steps[-1], 1))} may do"
 
 
 def measure_convergence(

@@ -196,7 +196,8 @@ def adapt_notebook(name: str) -> nbformat.NotebookNode:
         shown = [title, move_output(figure), caption, shown[1]]
     if said["claims"]:
         shown.append(move_output(find_cell(notebook, "text/markdown", "| claim")))
-    shown.append(nbformat.v4.new_markdown_cell(f"{invitation}.*"))
+    # Without an id of its own a cell gets a random one, and no two builds are the same.
+    shown.append(nbformat.v4.new_markdown_cell(f"{invitation}.*", id="invitation"))
     for cell in rest:
         if cell.cell_type == "code":
             cell.metadata.tags = ["hide-input"]

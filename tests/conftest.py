@@ -1,6 +1,7 @@
-"""What several test files share: a browser, and where its pictures go."""
+"""What several test files share: a browser, where its pictures go, what a player says."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=options)
         yield browser
         browser.close()
+
+
+def read_step(slider, unspoken=""):
+    """Return the step that the slider of a player speaks, as in "step 1,500".
+
+    Args:
+        slider: The slider.
+        unspoken: What to read where it has not spoken yet, which is an error if left out.
+    """
+    text = slider.get_attribute("aria-valuetext") or unspoken
+    return int(re.fullmatch(r"step ([\d,]+)", text)[1].replace(",", ""))
 
 
 @pytest.fixture(scope="session")

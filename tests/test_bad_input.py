@@ -391,6 +391,7 @@ CALLS = {
         "targets": TARGET,
         "bins": [1, 3],
         "curve_inputs": fp.make_grid(20),
+        "curve_name": "curve_inputs",
         "threshold": 0.2,
     },
     views_module.view_image: {"image": IMAGE, "band_edges": [1, 2, 4], "threshold": 0.5},

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from conftest import read_step
 
 from fprin_utils.files import NOTEBOOKS
 
@@ -96,12 +97,6 @@ def show_cell(page, locator):
     locator.scroll_into_view_if_needed()
 
 
-def read_step(player):
-    """The step that a player's slider speaks."""
-    text = player.get_by_role("slider", name="step").get_attribute("aria-valuetext")
-    return int(text.removeprefix("step ").replace(",", ""))
-
-
 def test_notebook_01_plays_before_and_after_it_has_run_in_jupyterlab(page, server, screenshots):
     page.goto(f"{server}/lab/tree/notebooks/01_one_dimensional_peaks.ipynb?reset")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
@@ -114,7 +109,7 @@ def test_notebook_01_plays_before_and_after_it_has_run_in_jupyterlab(page, serve
     player = page.locator(".jp-OutputArea-executeResult", has=page.get_by_role("slider"))
     show_cell(page, player)
     page.wait_for_timeout(1 * SECONDS)
-    assert read_step(player) > 0
+    assert read_step(player.get_by_role("slider", name="step")) > 0
     player.get_by_role("button", name="large").click()
     page.screenshot(path=screenshots / "lab_01_player.png")
     assert_no_errors(page)
@@ -136,7 +131,8 @@ def open_in_voila(page, server):
 
 
 def read_lane(page, name):
-    return read_step(page.locator("section", has=page.get_by_role("heading", name=name)))
+    lane = page.locator("section", has=page.get_by_role("heading", name=name))
+    return read_step(lane.get_by_role("slider", name="step"))
 
 
 @pytest.mark.parametrize("open_explorer", [open_in_lab, open_in_voila])
@@ -182,7 +178,7 @@ def test_voila_shows_a_training_before_the_kernel_is_there(page, server, screens
     stored = page.locator("#stored")
     stored.get_by_role("slider").wait_for(timeout=6 * SECONDS)
     page.wait_for_timeout(500)
-    assert read_step(stored) > 0
+    assert read_step(stored.get_by_role("slider", name="step")) > 0
     assert page.get_by_role("button", name="Train").count() == 0
     page.screenshot(path=screenshots / "voila_waiting.png")
     page.get_by_role("button", name="Train").wait_for()

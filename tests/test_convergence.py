@@ -41,6 +41,16 @@ def test_the_steps_needed_continue_an_exponential():
     assert fp.estimate_steps_needed(STEPS, errors, 0.01) == 3100
 
 
+def test_what_is_suggested_is_in_the_steps_of_the_notebook():
+    target = fp.make_sinusoids(fp.make_grid(16), [1, 3])
+    outputs = (1 - np.exp(-STEPS / 1000))[:, None] * target
+    measured = fp.measure_convergence(STEPS, outputs, target, threshold=0.01)
+    assert measured.suggest_steps(1000) == "num_steps=4700 may do"
+    assert measured.suggest_steps(500) == "num_steps=2350 may do"
+    with pytest.raises(ValueError, match="num_steps is -1"):
+        measured.suggest_steps(-1)
+
+
 def test_the_steps_needed_are_twice_to_twenty_times_those_made():
     nearly, hardly = np.exp(-STEPS / 210), np.exp(-STEPS / 1e6)
     assert fp.estimate_steps_needed(STEPS, nearly, 0.008) == 2000

@@ -62,7 +62,7 @@ def test_the_rooms_are_told_in_their_order():
         assert f"[{name}.py](fprin_utils/{name}.py)" in text
 
 
-@pytest.mark.parametrize("room", FRONT)
+@pytest.mark.parametrize("room", [*COMMON, *FRONT])
 def test_a_front_room_can_be_read_at_a_sitting(room):
     text = (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+from conftest import read_step
 
 import fprin_utils as fp
 from fprin_utils import play
@@ -126,6 +127,8 @@ def test_what_cannot_be_played_is_named():
         play.explore_runs({0: run}, GRID, TARGET, **legend, curves={"x": GRID})
     with pytest.raises(ValueError, match="must map one name to points"):
         play.explore_runs({0: run}, GRID, TARGET, **legend, curves={"x": GRID, "y": GRID})
+    with pytest.raises(ValueError, match=r"curves\['x'\] is .*; it must increase strictly"):
+        play.explore_runs({0: run}, GRID, TARGET, **legend, curves={"x": -GRID})
     with pytest.raises(ValueError, match="no peak at bin 5"):
         play.explore_runs({0: run}, GRID, TARGET, **legend, bins=[5])
 
@@ -172,22 +175,21 @@ def close_page(page):
     page.close()
 
 
-def read_step(page, place=0):
-    """The step that the slider speaks."""
-    text = page.get_by_role("slider").nth(place).get_attribute("aria-valuetext")
-    return int(re.fullmatch(r"step ([\d,]+)", text)[1].replace(",", ""))
+def read_place(page, place=0):
+    """The step that one of the players is at."""
+    return read_step(page.get_by_role("slider").nth(place))
 
 
 def test_it_plays_when_it_comes_into_sight(browser, address, screenshots):
     page = open_page(browser, address)
     page.wait_for_function("() => !document.hidden")
     page.wait_for_timeout(700)
-    assert read_step(page) > 0
-    assert read_step(page, 1) == 0
+    assert read_place(page) > 0
+    assert read_place(page, 1) == 0
     page.get_by_role("slider").nth(1).scroll_into_view_if_needed()
     page.mouse.wheel(0, 2000)
     page.wait_for_timeout(700)
-    assert read_step(page, 1) > 0
+    assert read_place(page, 1) > 0
     page.screenshot(path=screenshots / "player_picture.png")
     close_page(page)
 
@@ -195,11 +197,11 @@ def test_it_plays_when_it_comes_into_sight(browser, address, screenshots):
 def test_keys_buttons_and_the_heat_map_move_it(browser, address, screenshots):
     page = open_page(browser, address)
     page.get_by_role("button", name="Pause").first.click()
-    step = read_step(page)
+    step = read_place(page)
     page.keyboard.press("ArrowRight")
-    assert read_step(page) > step
+    assert read_place(page) > step
     page.keyboard.press("ArrowLeft")
-    assert read_step(page) == step
+    assert read_place(page) == step
     page.get_by_role("slider").first.focus()
     page.keyboard.press("Space")
     page.get_by_role("button", name="Pause").first.wait_for()
@@ -213,7 +215,7 @@ def test_keys_buttons_and_the_heat_map_move_it(browser, address, screenshots):
     steps = []
     for share in (0.4, 0.6, 0.8, 1.0):
         page.mouse.move(box["x"] + share * box["width"], across)
-        steps.append(read_step(page))
+        steps.append(read_place(page))
     page.mouse.up()
     assert steps == sorted(set(steps))
     assert steps[-1] == 300
@@ -239,10 +241,10 @@ def take_pixels(page):
 def test_who_asks_for_less_motion_sees_the_middle(browser, address):
     page = open_page(browser, address, reduced_motion="reduce")
     page.wait_for_timeout(500)
-    step = read_step(page)
+    step = read_place(page)
     assert 0 < step < 300
     page.wait_for_timeout(300)
-    assert read_step(page) == step
+    assert read_place(page) == step
     page.get_by_role("button", name="Play").first.wait_for()
     close_page(page)
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import inspect
+import runpy
 import subprocess
 import sys
 from urllib.parse import unquote
 
 import pytest
 import yaml
+from conftest import read_step
 from test_house import FRONT
 
 import fprin_utils as fp
@@ -214,11 +216,8 @@ def test_a_claim_has_a_page_with_its_tests_and_figures(site, page):
 
 
 def read_steps(page):
-    texts = [
-        each.get_attribute("aria-valuetext") or "step 0"
-        for each in page.get_by_role("slider", name="step").all()
-    ]
-    return [int(text.removeprefix("step ").replace(",", "")) for text in texts]
+    sliders = page.get_by_role("slider", name="step").all()
+    return [read_step(each, unspoken="step 0") for each in sliders]
 
 
 def test_networks_learn_on_the_front_page_within_a_second(site, browser, screenshots):
@@ -304,6 +303,12 @@ def test_the_cards_are_reached_with_the_keyboard(site, page):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.closest('.card')?.innerText"))
     assert len(reached - {None}) == len(NAMES)
+
+
+def test_a_notebook_has_the_same_page_in_every_build():
+    adapt_notebook = runpy.run_path(str(ROOT / BUILD[0]))["adapt_notebook"]
+    for name in NAMES:
+        assert adapt_notebook(name) == adapt_notebook(name)
 
 
 def test_make_and_the_workflow_build_the_same_site():

@@ -7,14 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fprin_utils.checks import (
-    as_array,
-    check_increasing,
-    check_kind,
-    check_mapping,
-    check_texts,
-    tell,
-)
+from fprin_utils.checks import check_kind, check_mapping, check_texts, tell
 from fprin_utils.convergence import Convergence
 from fprin_utils.play.pages import MovingFigure
 from fprin_utils.play.views import (
@@ -61,21 +54,18 @@ def explore_runs(
             to be followed.
     """
     check_texts(legend=legend)
-    further, curve_inputs = None, None
+    further, drawn_at = None, {}
     if curves is not None:
         if len(check_mapping("curves", curves, "a name to points")) > 1:
             raise ValueError(f"curves lists {tell(list(curves))}; it must map one name to points")
-        further, curve_inputs = next(iter(curves.items()))
-        curve_inputs = as_array(f"curves[{further!r}]", curve_inputs, "(M,)")
-        check_increasing(f"curves[{further!r}]", curve_inputs)
+        further, points = next(iter(curves.items()))
+        drawn_at = {"curve_inputs": points, "curve_name": f"curves[{further!r}]"}
     kind = (TrainingRun, Convergence) if further is None else TrainingRun
     packed = []
     for key, run in check_mapping("runs", runs, "what differs to runs").items():
         check_kind(f"runs[{key!r}]", run, kind, "a TrainingRun")
         target, followed = _choose("targets", targets, key), _choose("bins", bins, key)
-        view = view_curve(
-            inputs, target, bins=followed, curve_inputs=curve_inputs, threshold=threshold
-        )
+        view = view_curve(inputs, target, bins=followed, threshold=threshold, **drawn_at)
         name = ", ".join(str(part) for part in (key if isinstance(key, tuple) else (key,)))
         drawn = run.outputs if further is None else run.further_outputs.get(further)
         packed.append(view.pack_run(f"runs[{key!r}]", run, drawn) | {"name": name})

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from fprin_utils.checks import as_array, as_arrays, check_increasing, check_number, tell
+from fprin_utils.checks import (
+    as_array,
+    as_arrays,
+    check_increasing,
+    check_number,
+    check_texts,
+    tell,
+)
 from fprin_utils.convergence import Convergence, measure_convergence
 from fprin_utils.spectra import (
     compute_band_errors,
@@ -110,6 +117,7 @@ def view_curve(
     *,
     bins: Sequence[int] | None = None,
     curve_inputs: np.ndarray | None = None,
+    curve_name: str = "curve_inputs",
     threshold: float = PEAK_THRESHOLD,
 ) -> View:
     """Look at networks on a line: their spectrum, and the relative errors of some frequencies.
@@ -120,13 +128,15 @@ def view_curve(
         bins: Frequency indices whose errors are followed; the peaks of the (first) target if left
             out.
         curve_inputs: Points at which the networks are drawn, shape (M,); `inputs` if left out.
+        curve_name: What these points are called in messages.
         threshold: Relative error below which a frequency counts as learnt.
 
     Returns:
         The view.
 
     Raises:
-        ValueError: If the targets have no peak, or nothing at one of the frequencies.
+        ValueError: If points do not increase, or the targets have no peak, or nothing at one of
+            the frequencies.
     """
     known: dict[str, tuple[int, str]] = {}
     inputs = as_array("inputs", inputs, "(N,)", known=known)
@@ -134,10 +144,11 @@ def view_curve(
     if targets.ndim > 1:
         targets = as_array("targets", targets, "(S, N)")
     first = targets if targets.ndim == 1 else targets[0]
+    check_texts(curve_name=curve_name)
     if curve_inputs is None:
         curve_inputs = inputs
-    curve_inputs = as_array("curve_inputs", curve_inputs, "(M,)")
-    for name, points in (("inputs", inputs), ("curve_inputs", curve_inputs)):
+    curve_inputs = as_array(curve_name, curve_inputs, "(M,)")
+    for name, points in (("inputs", inputs), (curve_name, curve_inputs)):
         check_increasing(name, points)
     threshold = _check_threshold(threshold)
     # What cannot be followed is refused now and not in the middle of a training.
@@ -154,9 +165,7 @@ def view_curve(
         "threshold": threshold,
     }
     margin = MARGIN * np.ptp(first)
-
     spectra = compute_spectrum(targets)
-
     return View(
         about=about,
         curve_inputs=curve_inputs,
