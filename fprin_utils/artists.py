@@ -37,12 +37,6 @@ class Band:
     line: Line2D
     area: FillBetweenPolyCollection
 
-    def move(self, values: np.ndarray) -> None:
-        """Let line and band show other values, shape (S, N), at the same positions."""
-        positions = self.line.get_xdata()
-        self.line.set_ydata(np.median(values, axis=0))
-        self.area.set_data(positions, values.min(axis=0), values.max(axis=0))
-
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -55,12 +49,6 @@ class HeatMap:
 
     mesh: QuadMesh
     marks: Line2D
-
-    def move(self, errors: np.ndarray, marks: np.ndarray) -> None:
-        """Let it show other errors, shape (R, P) without step 0, and marked steps, shape (P,)."""
-        self.mesh.set_array(errors.T)
-        rows = np.flatnonzero(np.isfinite(marks))
-        self.marks.set_data(marks[rows], rows)
 
 
 def make_edges(positions: np.ndarray) -> np.ndarray:

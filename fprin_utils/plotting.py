@@ -177,14 +177,14 @@ def plot_error_heatmap(
     colors = plt.get_cmap("RdBu").with_extremes(bad="0.92")
     mesh = ax.pcolormesh(*edges, errors.T, cmap=colors, vmin=0, vmax=1, rasterized=True)
     size = min(14, 110 / len(rows))
-    (lines,) = ax.plot([], [], "k|", linestyle="none", markersize=size, markeredgewidth=1.6)
-    heat_map = HeatMap(mesh, lines)
-    heat_map.move(errors, marks)
+    marked = np.flatnonzero(np.isfinite(marks))
+    style = {"linestyle": "none", "markersize": size, "markeredgewidth": 1.6}
+    (lines,) = ax.plot(marks[marked], marked, "k|", **style)
     ax.set(xscale="log", xlabel="step", ylabel="frequency index k")
     every = -(-len(rows) // MOST_ROW_LABELS)
     ax.set_yticks(rows[::every], [str(k) for k in bins[::every]])
     ax.figure.colorbar(mesh, ax=ax, label=r"relative error $\Delta_F(k)$", extend="max")
-    return heat_map
+    return HeatMap(mesh, lines)
 
 
 def plot_over_steps(

@@ -109,38 +109,6 @@ def test_heatmap_marks_the_steps_that_it_is_given():
     assert drawn.marks.get_xydata().tolist() == [[10, 0], [1, 2]]
 
 
-def render(ax):
-    canvas = ax.figure.canvas
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba()).copy()
-
-
-def test_a_band_that_has_moved_is_drawn_as_a_new_one():
-    moved, new, old = (
-        fp.plot_fits(GRID, np.sin(GRID), {"learnt": factor * OUTPUTS})["learnt"]
-        for factor in (1, -0.5, 1)
-    )
-    for band in (moved, new, old):
-        band.line.axes.set_ylim(-5, 5)
-    moved.move(-0.5 * OUTPUTS)
-    np.testing.assert_array_equal(render(moved.line.axes), render(new.line.axes))
-    assert (render(moved.line.axes) != render(old.line.axes)).any()
-    np.testing.assert_allclose(moved.line.get_ydata(), -np.sin(GRID))
-    heights = moved.area.get_paths()[0].vertices[:, 1]
-    assert heights.min() == pytest.approx(-2 * np.sin(GRID).max())
-
-
-def test_a_heat_map_that_has_moved_is_drawn_as_a_new_one():
-    errors = np.array([[1, 1], [0.1, 1], [0, 0.5], [0, 0.1]])
-    options = {"bins": [1, 3], "threshold": 0.2}
-    moved, old = (fp.plot_error_heatmap(STEPS, errors, **options) for _ in range(2))
-    new = fp.plot_error_heatmap(STEPS, errors[:, ::-1], marks=[np.inf, 10], **options)
-    moved.move(errors[1:, ::-1], np.array([np.inf, 10]))
-    assert moved.marks.get_xydata().tolist() == [[10, 1]]
-    np.testing.assert_array_equal(render(moved.mesh.axes), render(new.mesh.axes))
-    assert (render(moved.mesh.axes) != render(old.mesh.axes)).any()
-
-
 def test_curves_are_the_medians_without_step_0():
     values = np.stack([[1.0, 2.0], [3.0, 9.0], [5.0, 4.0]]) + STEPS[:, None, None]
     ax = find_axes(fp.plot_over_steps(STEPS, values, ["a", "b"], ylabel="error"))
