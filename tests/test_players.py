@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import zlib
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
@@ -191,6 +193,23 @@ def test_it_plays_when_it_comes_into_sight(browser, address, screenshots):
     page.wait_for_timeout(700)
     assert read_place(page, 1) > 0
     page.screenshot(path=screenshots / "player_picture.png")
+    close_page(page)
+
+
+def test_it_speaks_the_language_of_the_page(browser, address, tmp_path, screenshots):
+    english = Path(unquote(urlparse(address).path)).read_text(encoding="utf-8")
+    path = tmp_path / "page.html"
+    path.write_text(english.replace("<!doctype html>", '<!doctype html><html lang="zh-Hans">'))
+    page = open_page(browser, path.as_uri())
+    page.get_by_role("button", name="暂停").first.click()
+    slider = page.get_by_role("slider", name="步数").first
+    assert re.fullmatch(r"第 [\d,]+ 步", slider.get_attribute("aria-valuetext"))
+    said = [page.locator(".player").first.inner_text()]
+    said += [image.get_attribute("aria-label") for image in page.get_by_role("img").all()]
+    # The names of the runs, and those of axes.
+    own = {"network", "smooth", "other", "k", "x"}
+    assert set(re.findall("[A-Za-z]+", " ".join(said))) <= own
+    page.screenshot(path=screenshots / "player_chinese.png")
     close_page(page)
 
 

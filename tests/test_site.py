@@ -197,7 +197,7 @@ def test_a_chinese_page_shows_the_figure_the_player_and_the_verdicts(site, page,
     said = read_metadata(name)
     assert page.get_by_role("heading", level=1).inner_text().startswith(said["shows_zh"])
     assert page.get_by_role("img", name=said["alt_zh"]).count() == 1
-    page.get_by_role("slider", name="step").wait_for()
+    page.get_by_role("slider", name="步数").wait_for()
     text = " ".join(page.locator("article").inner_text().split())
     assert "摘要。" in text
     for claim, test in read_reference()[name]["tests"].items():

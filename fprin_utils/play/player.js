@@ -19,6 +19,23 @@ const RED_TO_BLUE = [
   [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97],
 ];
 
+// What a page in Chinese says instead.
+const CHINESE = {
+  "what the network has learnt": "网络学到的图像", "what is missing": "尚缺的部分",
+  "what the networks have learnt": "网络学到的函数", "its spectrum": "频谱",
+  "error of each frequency: red is learnt": "各频率的误差：红色为已学会",
+  "cycles per picture": "每幅图像的周期数", "frequency index k": "频率序号 k", x: "x",
+  "▶ Play": "▶ 播放", "❚❚ Pause": "❚❚ 暂停", step: "步数", "step {0}": "第 {0} 步",
+  "{0} (step {1})": "{0}（第 {1} 步）", "{0}, at step {1}": "{0}，第 {1} 步",
+  "{0} of {1} frequencies": "{1} 个频率中的 {0} 个",
+  "Nothing is learnt yet.": "尚未学会任何频率。", "Learnt so far: {0}.": "已学会：{0}。",
+};
+
+function say(text, ...values) {
+  const said = document.documentElement.lang.startsWith("zh") ? CHINESE[text] : text;
+  return said.replace(/\{(\d)\}/g, (_, place) => values[place]);
+}
+
 function add(parent, name, className = "", text = "") {
   const element = parent.appendChild(document.createElement(name));
   element.className = className;
@@ -56,10 +73,10 @@ function chooseTicks(least, most) {
 class Panel {
   constructor(parent, title, xLabel) {
     this.figure = add(parent, "figure");
-    this.title = add(this.figure, "figcaption", "", title).textContent;
+    this.title = add(this.figure, "figcaption", "", say(title)).textContent;
     this.canvas = add(this.figure, "canvas");
     this.canvas.setAttribute("role", "img");
-    this.xLabel = xLabel;
+    this.xLabel = say(xLabel);
   }
 
   clear(shape) {
@@ -236,13 +253,13 @@ class View {
   // Says which frequencies have been below the threshold; aloud every two seconds at most.
   tell({ labels }, first, step) {
     const learnt = labels.map((label, row) => [label, first[row]]).filter(([, at]) => at !== null);
-    const listed = learnt.map(([label, at]) => `${label} (step ${format(at)})`).join(", ");
-    const counted = `${learnt.length} of ${labels.length} frequencies`;
-    const text = learnt.length === 0 ? "Nothing is learnt yet."
-      : `Learnt so far: ${learnt.length > MOST_LISTED ? counted : listed}.`;
+    const listed = learnt.map(([label, at]) => say("{0} (step {1})", label, format(at))).join(", ");
+    const counted = say("{0} of {1} frequencies", learnt.length, labels.length);
+    const text = learnt.length === 0 ? say("Nothing is learnt yet.")
+      : say("Learnt so far: {0}.", learnt.length > MOST_LISTED ? counted : listed);
     this.told.textContent = text;
     for (const panel of [this.fit, this.missing, this.spectrum, this.map]) {
-      panel?.canvas.setAttribute("aria-label", `${panel.title}, at step ${step}`);
+      panel?.canvas.setAttribute("aria-label", say("{0}, at step {1}", panel.title, step));
     }
     const now = performance.now();
     if (text !== this.spoken.textContent && now - this.lastSpoken >= MILLISECONDS_BETWEEN_WORDS) {
@@ -260,7 +277,7 @@ class Player {
     const bar = add(this.box, "div", "bar");
     this.button = addButton(bar, "", () => this.play(!this.isPlaying));
     this.button.className = "play";
-    const label = add(bar, "label", "step", "step");
+    const label = add(bar, "label", "step", say("step"));
     this.slider = add(label, "input");
     this.slider.type = "range";
     this.slider.oninput = () => this.show(Number(this.slider.value));
@@ -303,7 +320,7 @@ class Player {
     this.slider.max = this.run.steps.length - 1;
     this.slider.value = this.place;
     this.output.textContent = format(this.run.steps[this.place]);
-    this.slider.setAttribute("aria-valuetext", `step ${this.output.textContent}`);
+    this.slider.setAttribute("aria-valuetext", say("step {0}", this.output.textContent));
     const { canvas } = this.view.map;
     canvas.onpointerdown = (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -334,7 +351,7 @@ class Player {
 
   play(isPlaying) {
     this.isPlaying = isPlaying;
-    this.button.textContent = isPlaying ? "❚❚ Pause" : "▶ Play";
+    this.button.textContent = say(isPlaying ? "❚❚ Pause" : "▶ Play");
     cancelAnimationFrame(this.frame);
     if (!isPlaying) return;
     this.isFollowing = false;
