@@ -89,6 +89,29 @@ def test_the_notebooks_table_and_the_gallery_show_every_notebook():
     assert shown == {read_metadata(name)["alt"]: name for name in list_notebooks()}
 
 
+def test_a_run_at_full_length_stands_beside_the_quick_one(tmp_path, monkeypatch):
+    control = {"verdict": "fails", "successes": 0, "trials": 5, "seeds": 5}
+    claim = {"id": "C2a", "verdict": "mixed", "successes": 3, "trials": 4, "seeds": 5}
+    notebook = "02_image_memorization"
+    made = {"notebook": notebook, "cpu_seconds": 5400, "claims": [claim | {"control": control}]}
+    (tmp_path / f"{notebook}.json").write_text(json.dumps(made))
+    monkeypatch.setattr(readmes, "FULL_LENGTH", tmp_path)
+    heading, _, head, _, pictures, row = readmes.format_full_length().splitlines()
+    assert heading.startswith(f"### [02](../notebooks/{notebook}.ipynb) ")
+    assert "1.5 hours" in head
+    assert re.findall(r"\]\(([^)]+)\)", pictures) == [f"{notebook}.png", f"paper/{notebook}.png"]
+    assert row.startswith("| C2a | supported; control: succeeds too (92 of 96, 0.90 to 0.99) |")
+    assert row.endswith("| open; control: as it should be (3 of 4, 0.19 to 0.99; 1 not reached) |")
+
+
+def test_runs_at_full_length_are_those_of_a_commit():
+    for path in readmes.FULL_LENGTH.glob("*.json"):
+        made = json.loads(path.read_text(encoding="utf-8"))
+        assert (made["notebook"], made["profile"]) == (path.stem, "paper")
+        assert not made["code"]["differs_from_commit"]
+        assert path.with_suffix(".png").is_file()
+
+
 @pytest.mark.parametrize("language", TRANSLATED)
 class TestTranslations:
     @pytest.fixture
