@@ -24,6 +24,7 @@ from fprin_utils import (
     artists,
     charts,
     convergence,
+    datasets,
     networks,
     oscillations,
     play,
@@ -41,8 +42,8 @@ from fprin_utils.play import views as views_module
 mpl.use("agg")
 PACKAGE = str(Path(fp.__file__).parent)
 MODULES = (
-    *(charts, convergence, networks, oscillations, players, plotting, readmes, spectra, targets),
-    *(theory, verdicts),
+    *(charts, convergence, datasets, networks, oscillations, players, plotting, readmes, spectra),
+    *(targets, theory, verdicts),
 )
 # Of processor time; on a busy machine a player alone takes one to be made.
 SECONDS = 2.0
@@ -242,6 +243,8 @@ CALLS = {
         "curves": None,
         "threshold": 0.2,
     },
+    datasets.encode_labels: {"labels": [0, 2, 1], "num_classes": 3, "centred": True},
+    fp.spectra.filter_low_high: {"inputs": IMAGE, "values": IMAGE, "delta": 0.5},
     fp.find_convergence_step: {
         "steps": STEPS,
         "errors": ERRORS,
@@ -268,6 +271,7 @@ CALLS = {
         "activation": "tanh",
     },
     fp.judge_order: {"steps": np.array([[1.0, 2.0, np.inf], [3.0, 2.0, 1.0]])},
+    datasets.load_dataset: {"source": "digits", "part": "train", "num_samples": 3},
     fp.load_image: {"source": "camera", "size": 8},
     fp.make_grid: {"num_points": 8, "start": 0.0, "stop": 1.0, "endpoint": True},
     fp.make_image_coordinates: {"size": 4},
@@ -347,6 +351,7 @@ CALLS = {
         "ax": None,
     },
     theory.sample_ball: {"num_samples": 3, "num_neurons": 2, "radius": 1.0, "seed": [0, 1]},
+    fp.spectra.project: {"inputs": IMAGE, "values": IMAGE.T, "frequencies": [0.1, 0.2]},
     fp.save_figure: lambda: {
         "figure": make_figure(),
         "settings": make_settings(),
@@ -659,7 +664,7 @@ def is_right(function, name, kind, value):
 # They hold what the package makes, say so, and check nothing; or have nothing to check.
 EXEMPT = {
     *(theory.ApproachFit, fp.Convergence, fp.figures.Settings, fp.TrainingRun, verdicts.Reference),
-    networks.Activation,
+    *(networks.Activation, datasets.Dataset),
     *(readmes.main, readmes.collect_texts, readmes.update_readmes),
     *(readmes.format_agreement_table, readmes.format_steadiness_table),
     # They take what `make_say` returns.
