@@ -155,8 +155,8 @@ def _read_folder(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     if not any(path.is_file() for path in paths):
         hint = " (those here are pickled)" if paths[0].with_suffix("").is_file() else ""
         raise ValueError(
-            f"source {folder} has neither MNIST's {prefix}-images-idx3-ubyte, or the same with .gz, nor "
-            f"{paths[0].name} of the binary version of CIFAR-10{hint}"
+            f"source {folder} has neither MNIST's {prefix}-images-idx3-ubyte, or the same with "
+            f".gz, nor {paths[0].name} of the binary version of CIFAR-10{hint}"
         )
     for path in paths:
         if not path.is_file():
