@@ -9,7 +9,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from fprin_utils.checks import (
     check_choice,
     check_flag,
     check_kind,
+    check_seed,
     check_whole,
     tell,
 )
@@ -121,6 +122,61 @@ def encode_labels(labels: Sequence[int], num_classes: int, *, centred: bool = Fa
     targets = np.zeros((len(labels), num_classes))
     targets[np.arange(len(labels)), labels.astype(int)] = 1
     return targets - targets.mean(axis=0) if check_flag("centred", centred) else targets
+
+
+def draw_subset(
+    dataset: Dataset,
+    num_samples: int,
+    *,
+    seed: int | Sequence[int],
+    shuffle_labels: bool = False,
+) -> Dataset:
+    """Return some images of a data set, drawn without replacement.
+
+    Args:
+        dataset: The data set, from `load_dataset`.
+        num_samples: How many images to draw.
+        seed: Seed of the generator, one whole number or several.
+        shuffle_labels: Whether the labels of these images are then shuffled among them; the images
+            are the same.
+
+    Returns:
+        The data set of these images, in random order.
+
+    Raises:
+        ValueError: If there are fewer images, or an argument is outside what is listed above.
+    """
+    check_kind("dataset", dataset, Dataset, "what load_dataset returns")
+    num_samples = check_whole("num_samples", num_samples, least=1, most=len(dataset.labels))
+    generator = np.random.default_rng(check_seed("seed", seed))
+    chosen = generator.permutation(len(dataset.labels))[:num_samples]
+    labels = dataset.labels[chosen]
+    if check_flag("shuffle_labels", shuffle_labels):
+        labels = generator.permutation(labels)
+    return replace(dataset, inputs=dataset.inputs[chosen], labels=labels)
+
+
+def arrange_images(dataset: Dataset, num_rows: int, num_columns: int) -> np.ndarray:
+    """Return the first images of a data set side by side, as one picture.
+
+    Args:
+        dataset: The data set, from `load_dataset` or `draw_subset`.
+        num_rows: Images below each other.
+        num_columns: Images beside each other.
+
+    Returns:
+        Grey values from 0 to 1, shape (num_rows * H, num_columns * W); colours are averaged.
+
+    Raises:
+        ValueError: If the data set has fewer images.
+    """
+    check_kind("dataset", dataset, Dataset, "what load_dataset returns")
+    most, (height, width) = len(dataset.labels), dataset.image_shape[:2]
+    num_rows = check_whole("num_rows", num_rows, least=1, most=most)
+    num_columns = check_whole("num_columns", num_columns, least=1, most=most // num_rows)
+    shown = dataset.inputs[: num_rows * num_columns]
+    shown = shown.reshape(num_rows, num_columns, height, width, -1).mean(axis=-1)
+    return shown.swapaxes(1, 2).reshape(num_rows * height, num_columns * width)
 
 
 def _load_included(name: str) -> tuple[np.ndarray, np.ndarray]:

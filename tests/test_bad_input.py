@@ -226,6 +226,17 @@ CALLS = {
     theory.compute_transform: {"neurons": NEURONS, "frequencies": [1.0, 2.0], "activation": "tanh"},
     fp.configure: {"notebook": NOTEBOOK, "parameters": PARAMETERS},
     configure_each: PARAMETERS,
+    datasets.arrange_images: lambda: {
+        "dataset": datasets.load_dataset("faces"),
+        "num_rows": 2,
+        "num_columns": 3,
+    },
+    datasets.draw_subset: lambda: {
+        "dataset": datasets.load_dataset("faces"),
+        "num_samples": 3,
+        "seed": [0, 1],
+        "shuffle_labels": True,
+    },
     fp.discretise: {"values": TARGET, "step_height": 0.5},
     fp.estimate_steps_needed: {"steps": STEPS, "errors": ERRORS, "threshold": 0.01},
     play.explore_image: lambda: {

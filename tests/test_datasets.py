@@ -195,3 +195,42 @@ def test_labels_become_a_column_for_each_class():
     for bad in ([3], [-1], [0.5]):
         with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
             datasets.encode_labels(bad, 3)
+
+
+def test_a_subset_is_drawn_by_its_seed_without_replacement():
+    faces = datasets.load_dataset("faces")
+    drawn = datasets.draw_subset(faces, 150, seed=3)
+    places = [np.flatnonzero((faces.inputs == row).all(axis=1)) for row in drawn.inputs]
+    # Each row is an image of its own, with its own label; no two images are the same.
+    assert len({int(place) for (place,) in places}) == 150
+    np.testing.assert_array_equal(drawn.labels, faces.labels[np.concatenate(places)])
+    again, other = (datasets.draw_subset(faces, 150, seed=seed) for seed in (3, 4))
+    np.testing.assert_array_equal(again.inputs, drawn.inputs)
+    assert (other.inputs != drawn.inputs).any(axis=1).mean() > 0.9
+    assert (drawn.image_shape, drawn.num_classes) == ((25, 25), 2)
+    with pytest.raises(ValueError, match="num_samples is 201; it must be at most 200"):
+        datasets.draw_subset(faces, 201, seed=0)
+
+
+def test_shuffling_labels_changes_nothing_else():
+    digits = datasets.load_dataset("digits")
+    plain = datasets.draw_subset(digits, 400, seed=[1, 2])
+    shuffled = datasets.draw_subset(digits, 400, seed=[1, 2], shuffle_labels=True)
+    np.testing.assert_array_equal(plain.inputs, shuffled.inputs)
+    np.testing.assert_array_equal(np.sort(plain.labels), np.sort(shuffled.labels))
+    assert 0.05 < (plain.labels == shuffled.labels).mean() < 0.2
+
+
+def test_images_are_arranged_row_by_row(cifar):
+    faces = datasets.load_dataset("faces")
+    sheet = datasets.arrange_images(faces, 2, 3)
+    assert sheet.shape == (50, 75)
+    for place in range(6):
+        top, left = 25 * (place // 3), 25 * (place % 3)
+        image = faces.inputs[place].reshape(25, 25)
+        np.testing.assert_array_equal(sheet[top : top + 25, left : left + 25], image)
+    coloured = datasets.load_dataset(cifar[0])
+    grey = datasets.arrange_images(coloured, 1, 2)[:, 32:]
+    np.testing.assert_allclose(grey, coloured.inputs[1].reshape(32, 32, 3).mean(axis=-1))
+    with pytest.raises(ValueError, match="num_columns is 101; it must be at most 100"):
+        datasets.arrange_images(faces, 2, 101)
