@@ -165,7 +165,8 @@ def arrange_images(dataset: Dataset, num_rows: int, num_columns: int) -> np.ndar
         num_columns: Images beside each other.
 
     Returns:
-        Grey values from 0 to 1, shape (num_rows * H, num_columns * W); colours are averaged.
+        Grey values from 0 to 1, colours averaged, with a grey line between images, shape
+        (num_rows * (H + 1) - 1, num_columns * (W + 1) - 1).
 
     Raises:
         ValueError: If the data set has fewer images.
@@ -176,7 +177,9 @@ def arrange_images(dataset: Dataset, num_rows: int, num_columns: int) -> np.ndar
     num_columns = check_whole("num_columns", num_columns, least=1, most=most // num_rows)
     shown = dataset.inputs[: num_rows * num_columns]
     shown = shown.reshape(num_rows, num_columns, height, width, -1).mean(axis=-1)
-    return shown.swapaxes(1, 2).reshape(num_rows * height, num_columns * width)
+    lined = np.pad(shown, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
+    picture = lined.swapaxes(1, 2).reshape(num_rows * (height + 1), num_columns * (width + 1))
+    return picture[:-1, :-1]
 
 
 def _load_included(name: str) -> tuple[np.ndarray, np.ndarray]:

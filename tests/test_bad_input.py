@@ -181,6 +181,12 @@ CALLS = {
         "target_image": IMAGE,
         "edges": [1, 2, 4],
     },
+    convergence.compute_filter_errors: {
+        "inputs": IMAGE,
+        "outputs": np.zeros((2, 8, 8)),
+        "target": IMAGE,
+        "delta": 0.5,
+    },
     fp.compute_energy_above: {"values": np.stack([TARGET] * 2), "cut": 2},
     fp.compute_kendall_tau: {"values": ERRORS},
     fp.compute_learnt_shares: {

@@ -224,13 +224,13 @@ def test_shuffling_labels_changes_nothing_else():
 def test_images_are_arranged_row_by_row(cifar):
     faces = datasets.load_dataset("faces")
     sheet = datasets.arrange_images(faces, 2, 3)
-    assert sheet.shape == (50, 75)
+    assert sheet.shape == (51, 77)
     for place in range(6):
-        top, left = 25 * (place // 3), 25 * (place % 3)
+        top, left = 26 * (place // 3), 26 * (place % 3)
         image = faces.inputs[place].reshape(25, 25)
         np.testing.assert_array_equal(sheet[top : top + 25, left : left + 25], image)
     coloured = datasets.load_dataset(cifar[0])
-    grey = datasets.arrange_images(coloured, 1, 2)[:, 32:]
+    grey = datasets.arrange_images(coloured, 1, 2)[:, 33:]
     np.testing.assert_allclose(grey, coloured.inputs[1].reshape(32, 32, 3).mean(axis=-1))
     with pytest.raises(ValueError, match="num_columns is 101; it must be at most 100"):
         datasets.arrange_images(faces, 2, 101)
