@@ -1,4 +1,4 @@
-"""Neural tangent kernels, and the trainings that they predict.
+"""Neural tangent kernels, the trainings that they predict, and the linear frequency principle.
 
 Gradient descent with step size eta on the mean squared error of N points, which is what `train`
 does, changes the outputs f on these points, as long as the gradients of the network stay as they
@@ -19,6 +19,7 @@ import torch
 
 from fprin_utils.checks import (
     as_array,
+    as_arrays,
     check_broadcast,
     check_choice,
     check_kind,
@@ -198,6 +199,66 @@ def predict_training(
     learnt = np.where(rates > 0, (left - shrunk) / np.where(rates > 0, rates, 1), times * left)
     moved = np.einsum("...ij,r...j->r...i", vectors, 2 * learning_rate / kernel.shape[-1] * learnt)
     return other_initial - np.einsum("...mi,r...i->r...m", other_kernel, moved)
+
+
+def interpolate_by_lfp(
+    points: np.ndarray,
+    values: np.ndarray,
+    other_points: np.ndarray,
+    *,
+    cubic: float,
+    linear: float,
+) -> np.ndarray:
+    """Return what the linear frequency principle (LFP) says that a wide ReLU network learns.
+
+    In the LFP model of Luo, Zhang et al. (arXiv 1905.10264) a network f(x) = sum_r a_r
+    ReLU(w_r x + b_r) of one input whose biases are spread widely, trained to the end on samples,
+    becomes the interpolant h with the least int |h^(xi)|^2 / g(xi) dxi, with xi in cycles per
+    unit of x and
+
+        g(xi) = <|w|^3> / (16 pi^4 xi^4) + <a^2 |w|> / (4 pi^2 xi^2),
+
+    the means being over the neurons at the start; a term with the gradient of h^ is left out, as
+    in the authors' public code. The inverse transform of g is k(x) = <|w|^3> |x|^3 / 12 -
+    <a^2 |w|> |x| / 2, so that h(x) = sum_i c_i k(x - x_i) + d + e x with sum c_i = sum c_i x_i = 0:
+    the natural cubic spline where `linear` is 0, and the linear one where `cubic` is.
+
+    Args:
+        points: Different points x_i, shape (N,), N at least 2.
+        values: Samples at them, shape (N,).
+        other_points: Points x at which h is wanted, shape (M,).
+        cubic: <|w|^3>, 0 or more.
+        linear: <a^2 |w|>, 0 or more; not both may be 0.
+
+    Returns:
+        h at the other points, shape (M,).
+
+    Raises:
+        ValueError: If an argument is outside what is listed above.
+    """
+    points, values = as_arrays("(N,) (N,)", points=points, values=values)
+    other_points = as_array("other_points", other_points, "(M,)")
+    cubic, linear = (
+        check_number(name, weight, "0 or more", lambda weight: weight >= 0)
+        for name, weight in (("cubic", cubic), ("linear", linear))
+    )
+    if len(np.unique(points)) < max(len(points), 2):
+        raise ValueError(f"points is {tell(points)}; they must be 2 or more, all different")
+    if not cubic + linear:
+        raise ValueError("cubic and linear are both 0; one of them must be positive")
+    center, scale = points.mean(), np.ptp(points)
+    points, other_points = (points - center) / scale, (other_points - center) / scale
+    # In units of the range of the points; only the ratio of the two weights matters.
+    weights = np.array([cubic * scale**2, linear]) / max(cubic * scale**2, linear)
+
+    def make_rows(places: np.ndarray) -> np.ndarray:
+        distances = np.abs(places[:, None] - points)
+        kernel = weights[0] * distances**3 / 12 - weights[1] * distances / 2
+        return np.concatenate([kernel, np.ones_like(places)[:, None], places[:, None]], axis=1)
+
+    rows = make_rows(points)
+    system = np.concatenate([rows, np.pad(rows[:, -2:].T, ((0, 0), (0, 2)))])
+    return make_rows(other_points) @ np.linalg.solve(system, np.append(values, [0, 0]))
 
 
 def _as_points(name: str, inputs: np.ndarray, num_inputs: int | None = None) -> np.ndarray:

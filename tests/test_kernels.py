@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.interpolate
 import torch
 
 import fprin_utils as fp
@@ -178,3 +179,50 @@ def test_training_follows_the_prediction_of_its_own_kernel_at_first():
     )
     moved = run.outputs[1] - run.outputs[0]
     assert np.abs(predicted[1] - run.outputs[1]).max() < 1e-3 * np.abs(moved).max()
+
+
+POINTS, VALUES = np.array([-0.8, -0.6, -0.3, -0.06, 0.1]), np.array([0.25, -0.25, -0.07, 0.15, 0.3])
+BETWEEN = np.linspace(-0.8, 0.1, 50)
+
+
+def test_the_lfp_model_has_both_splines_as_limits():
+    cubic = kernels.interpolate_by_lfp(POINTS, VALUES, BETWEEN, cubic=3.0, linear=0.0)
+    natural = scipy.interpolate.CubicSpline(POINTS, VALUES, bc_type="natural")
+    np.testing.assert_allclose(cubic, natural(BETWEEN), atol=1e-12)
+    linear = kernels.interpolate_by_lfp(POINTS, VALUES, BETWEEN, cubic=0.0, linear=0.2)
+    np.testing.assert_allclose(linear, np.interp(BETWEEN, POINTS, VALUES), atol=1e-12)
+
+
+def test_the_lfp_model_minimises_its_norm_among_interpolants():
+    """Against sinusoids of a long period, weighted, with next to no ridge."""
+    cubic, linear, period = 6.75, 0.5, 40.0
+    xi = np.arange(1, 40_001) / period
+    weights = cubic / (16 * np.pi**4 * xi**4) + linear / (4 * np.pi**2 * xi**2)
+
+    def correlate(places):
+        # The mean is free, and sinusoids of this period leave next to nothing of the slope.
+        waves = np.cos(2 * np.pi * xi * (places[:, None, None] - POINTS[:, None]))
+        return 2 / period * waves @ weights + 1e4
+
+    expected = correlate(BETWEEN) @ np.linalg.solve(correlate(POINTS), VALUES)
+    found = kernels.interpolate_by_lfp(POINTS, VALUES, BETWEEN, cubic=cubic, linear=linear)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_the_lfp_model_is_linear_and_keeps_its_units():
+    known = {"cubic": 6.75, "linear": 0.5}
+    found = kernels.interpolate_by_lfp(POINTS, VALUES, BETWEEN, **known)
+    twice = kernels.interpolate_by_lfp(POINTS, 2 * VALUES + 1, BETWEEN, **known)
+    np.testing.assert_allclose(twice, 2 * found + 1, rtol=1e-9)
+    # In other units of x the weights are divided by their powers of x.
+    known = {"cubic": 6.75 / 10**3, "linear": 0.5 / 10}
+    again = kernels.interpolate_by_lfp(10 * POINTS + 3, VALUES, 10 * BETWEEN + 3, **known)
+    np.testing.assert_allclose(again, found, rtol=1e-9)
+
+
+def test_the_lfp_model_refuses_what_cannot_be():
+    for points in ([0.0], [0.0, 0.0, 1.0]):
+        with pytest.raises(ValueError, match="all different"):
+            kernels.interpolate_by_lfp(points, points, [0.5], cubic=1.0, linear=0.0)
+    with pytest.raises(ValueError, match="both 0"):
+        kernels.interpolate_by_lfp([0.0, 1.0], [0.0, 1.0], [0.5], cubic=0.0, linear=0.0)
