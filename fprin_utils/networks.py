@@ -204,9 +204,11 @@ class Ensemble(torch.nn.Module):
         """
         activate = ACTIVATIONS[self.activation].function
         hidden = inputs.expand(len(self.seeds), *inputs.shape[-2:])
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        # Not weights[:-1]: a slice is a new list of parameters, which torch.func cannot replace.
+        *layers, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
+        for weight, bias in layers:
             hidden = activate(torch.baddbmm(bias, hidden, weight))
-        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
+        return torch.baddbmm(last_bias, hidden, last_weight)
 
     def describe(self) -> dict[str, Any]:
         """Return sizes, activation, number type and initialisation, by what they tell of."""

@@ -14,7 +14,7 @@ PACKAGE = Path(fp.__file__).parent
 COMMON = ("checks", "files", "artists", "provenance")
 FRONT = (
     *("targets", "datasets", "networks", "training", "spectra", "convergence", "oscillations"),
-    *("theory", "claims", "verdicts", "plotting", "charts", "figures"),
+    *("theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures"),
 )
 BACK = ("engine", "play", "build")
 MOST_NAMES, MOST_LINES = 45, 350
