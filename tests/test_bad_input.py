@@ -687,7 +687,8 @@ EXEMPT = {
     *(readmes.format_agreement_table, readmes.format_steadiness_table),
     # They take what `make_say` returns.
     *(readmes.format_notebooks_table, readmes.format_gallery, readmes.format_sentences_table),
-    *(readmes.format_claims_table, readmes.format_speed_table, readmes.fill_page),
+    *(readmes.format_claims_table, readmes.format_speed_table, readmes.format_full_length),
+    readmes.fill_page,
 }
 
 

@@ -19,10 +19,7 @@ def loop_over_gradients(evaluate, parameters, inputs, other_inputs):
         return torch.cat([each.flatten() for each in gradients])
 
     return np.array(
-        [
-            [float(take_gradient(x) @ take_gradient(other)) for other in other_inputs]
-            for x in inputs
-        ]
+        [[float(take_gradient(x) @ take_gradient(other)) for other in other_inputs] for x in inputs]
     )
 
 
