@@ -85,7 +85,7 @@ def test_every_sentence_of_the_article_is_tested_somewhere():
     ids = [claim for name in NAMES for claim in read_metadata(name)["claims"]]
     assert len(set(ids)) == len(ids)
     numbers = {re.fullmatch(r"(C\d+)[a-z]?", claim)[1] for claim in ids}
-    assert numbers == set(readmes.SENTENCES) == {f"C{n}" for n in (*range(1, 16), *range(17, 21))}
+    assert numbers == set(readmes.SENTENCES)
 
 
 def test_the_public_address_is_the_same_everywhere():
