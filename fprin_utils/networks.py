@@ -76,6 +76,13 @@ ACTIVATIONS = {
         lambda g, z, h: torch.mul(g, torch.cos(z, out=z), out=h),
         needs_argument=True,
     ),
+    # The linear B-spline on [0, 2], "hat" in arXiv:2208.04924.
+    "hat": Activation(
+        lambda z: torch.relu(1 - (z - 1).abs()),
+        lambda z, h: torch.sub(z, 1, out=h).abs_().neg_().add_(1).clamp_min_(0),
+        lambda g, z, h: torch.mul(h.sign_(), torch.sub(1, z, out=z).sign_(), out=h).mul_(g),
+        needs_argument=True,
+    ),
 }
 
 
