@@ -1,11 +1,14 @@
 """The Frequency Principle, measured: what the companion's notebooks are written with.
 
 Data flows one way: targets, networks -> training -> spectra, convergence, oscillations -> claims,
-verdicts -> plotting, charts, figures. Beside spectra stands theory, which needs no training. Behind
-these front rooms lie engine (how training is fast and hard to kill), play (players and the
-explorer) and build (regenerating figures and filling READMEs).
+verdicts -> plotting, charts, figures. Beside targets stand datasets, which are read and not made,
+and beside spectra theory and kernels, which need no training. Behind these front rooms lie engine
+(how training is fast and hard to kill), play (players and the explorer) and build (regenerating
+figures and filling READMEs).
 """
 
+from fprin_utils import datasets as datasets
+from fprin_utils import kernels as kernels
 from fprin_utils import theory as theory
 from fprin_utils.charts import plot_against, plot_cases, plot_map
 from fprin_utils.claims import Claim, Identity, describe_outcomes

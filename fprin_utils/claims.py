@@ -35,7 +35,7 @@ CONTROL_VERDICTS = {
     "not reached": "not reached",
 }
 # Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
-SIGNIFICANCE = 2e-4
+SIGNIFICANCE = 1e-4
 
 
 def compute_share_interval(successes: int, trials: int) -> tuple[float, float]:

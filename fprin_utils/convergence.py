@@ -12,13 +12,20 @@ import scipy
 
 from fprin_utils.checks import (
     as_array,
+    as_arrays,
     as_flags,
     as_records,
     check_number,
     check_whole,
     tell,
 )
-from fprin_utils.spectra import compute_relative_error, compute_spectrum, find_peaks
+from fprin_utils.spectra import (
+    ROUNDING,
+    compute_relative_error,
+    compute_spectrum,
+    filter_low_high,
+    find_peaks,
+)
 
 # Records in a row below the threshold that make a convergence step.
 RECORDS_BELOW = 10
@@ -154,6 +161,34 @@ def _as_values(name: str, values: object, num_axes: int) -> np.ndarray:
         axes = {1: "(N,) or (S, N)", 2: "(R, N) or (R, S, N)"}[num_axes]
         raise ValueError(f"{name} has shape {array.shape}; it must be {axes}")
     return array
+
+
+def compute_filter_errors(
+    inputs: np.ndarray, outputs: np.ndarray, target: np.ndarray, delta: float
+) -> np.ndarray:
+    """Return the relative errors of the low- and the high-frequency part at scattered points.
+
+    With the parts of `filter_low_high`, e_low = |h_low - y_low| / |y_low|, and e_high likewise, the
+    norms over all points and components (arXiv 1901.06523).
+
+    Args:
+        inputs: Points, shape (N, D).
+        outputs: What networks give there, shape (..., N, O).
+        target: What they should give, shape (N, O).
+        delta: Variance of the filter.
+
+    Returns:
+        Relative errors, shape (..., 2).
+
+    Raises:
+        ValueError: If shapes do not fit, delta is not positive, or a part of the target is empty.
+    """
+    target, outputs = as_arrays("(N, O) (..., N, O)", target=target, outputs=outputs)
+    norms = np.linalg.norm(filter_low_high(inputs, target, delta), axis=(-2, -1))
+    if (norms <= ROUNDING * np.linalg.norm(target)).any():
+        raise ValueError(f"the target has an empty part with delta = {delta:g}")
+    missing = np.linalg.norm(filter_low_high(inputs, outputs - target, delta), axis=(-2, -1))
+    return np.moveaxis(missing, 0, -1) / norms
 
 
 def find_convergence_step(

@@ -136,8 +136,9 @@ def configure(notebook: str, parameters: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: If a name is unknown, a profile has no value, or a common one is out of range.
     """
-    if known := list_notebooks():
-        check_choice("notebook", notebook, known)
+    known = list_notebooks()
+    if known and not (isinstance(notebook, str) and notebook in known):
+        raise ValueError(f"notebook {tell(notebook)} is not one of {known[0]} to {known[-1]}")
     variables = check_mapping("parameters", parameters, "names to values")
     given = _find_parameters(notebook, variables)
     if missing := [name for name in COMMON_PARAMETERS if name not in given]:

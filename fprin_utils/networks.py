@@ -76,6 +76,13 @@ ACTIVATIONS = {
         lambda g, z, h: torch.mul(g, torch.cos(z, out=z), out=h),
         needs_argument=True,
     ),
+    # The linear B-spline on [0, 2], "hat" in arXiv:2208.04924.
+    "hat": Activation(
+        lambda z: torch.relu(1 - (z - 1).abs()),
+        lambda z, h: torch.sub(z, 1, out=h).abs_().neg_().add_(1).clamp_min_(0),
+        lambda g, z, h: torch.mul(h.sign_(), torch.sub(1, z, out=z).sign_(), out=h).mul_(g),
+        needs_argument=True,
+    ),
 }
 
 
@@ -204,9 +211,11 @@ class Ensemble(torch.nn.Module):
         """
         activate = ACTIVATIONS[self.activation].function
         hidden = inputs.expand(len(self.seeds), *inputs.shape[-2:])
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        # Not weights[:-1]: a slice is a new list of parameters, which torch.func cannot replace.
+        *layers, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
+        for weight, bias in layers:
             hidden = activate(torch.baddbmm(bias, hidden, weight))
-        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1])
+        return torch.baddbmm(last_bias, hidden, last_weight)
 
     def describe(self) -> dict[str, Any]:
         """Return sizes, activation, number type and initialisation, by what they tell of."""

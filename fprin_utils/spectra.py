@@ -1,4 +1,4 @@
-"""Spectra: the discrete Fourier transform, peaks, relative errors, rings, energies."""
+"""Spectra: discrete Fourier transforms, peaks, relative errors, rings, energies, filters."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ def find_peaks(
     """
     amplitudes = np.abs(as_array("spectrum", spectrum, "(K,)", is_complex=True))
     if amplitudes.size < 3:
-        raise ValueError(
-            f"spectrum has shape {amplitudes.shape}; it must be (K,) with K of 3 or more"
-        )
+        raise ValueError(f"spectrum has shape {amplitudes.shape}; it must be (K,), K at least 3")
     min_share = check_number("min_share", min_share, "from 0 to 1", lambda share: 0 <= share <= 1)
     height = min_share * amplitudes[1:].max()
     # The mean is no frequency; the last bin has no neighbour above it.
@@ -285,6 +283,57 @@ def compute_signed_deviation(
     """
     learnt, target = _take_bins(spectrum, target_spectrum, bins)
     return np.real((learnt - target) * np.conj(target)) / np.abs(target) ** 2
+
+
+def filter_low_high(inputs: np.ndarray, values: np.ndarray, delta: float) -> np.ndarray:
+    """Split values at scattered points into a low- and a high-frequency part (arXiv 1901.06523).
+
+    y_low(x_i) = sum_j G_ij y_j / sum_j G_ij with G_ij = exp(-|x_i - x_j|^2 / (2 delta)), where
+    delta is a variance, not a width; y_high = y - y_low.
+
+    Args:
+        inputs: Points x, shape (N, D), at most 2^14 of them.
+        values: Values y, shape (..., N, O).
+        delta: Positive; the larger, the lower the frequencies that are left in the low part.
+
+    Returns:
+        The low and the high part, shape (2, ..., N, O).
+
+    Raises:
+        ValueError: If shapes do not fit, or an argument is outside what is listed above.
+    """
+    inputs, values = as_arrays("(N, D) (..., N, O)", inputs=inputs, values=values)
+    delta = check_number("delta", delta, "a positive number", lambda width: width > 0)
+    check_whole("the number of inputs", len(inputs), most=2**14)
+    with np.errstate(over="ignore"):
+        weights = np.exp(-scipy.spatial.distance.cdist(inputs, inputs, "sqeuclidean") / delta / 2)
+    low = (weights / weights.sum(axis=1, keepdims=True)) @ values
+    return np.stack([low, values - low])
+
+
+def project(inputs: np.ndarray, values: np.ndarray, frequencies: Sequence[float]) -> np.ndarray:
+    """Return the transform of values along the inputs' first principal component p.
+
+    y^_k = (1/n) sum_i y_i exp(-2 pi i k p . x_i), the non-uniform transform of arXiv 1901.06523.
+
+    Args:
+        inputs: Points x, shape (N, D), not all the same.
+        values: Values y of one component, shape (..., N).
+        frequencies: The k, in cycles per unit of p . x, length K.
+
+    Returns:
+        Complex spectrum, shape (..., K).
+
+    Raises:
+        ValueError: If shapes do not fit, or the inputs are all the same.
+    """
+    inputs, values, frequencies = as_arrays(
+        "(N, D) (..., N) (K,)", inputs=inputs, values=values, frequencies=frequencies
+    )
+    _, spreads, axes = np.linalg.svd(inputs - inputs.mean(axis=0), full_matrices=False)
+    if spreads[0] <= ROUNDING * np.abs(inputs).max():
+        raise ValueError("inputs are all the same point; they have no principal component")
+    return values @ np.exp(-2j * np.pi * np.outer(inputs @ axes[0], frequencies)) / len(inputs)
 
 
 def _take_bins(

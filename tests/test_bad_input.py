@@ -24,6 +24,7 @@ from fprin_utils import (
     artists,
     charts,
     convergence,
+    datasets,
     networks,
     oscillations,
     play,
@@ -41,8 +42,8 @@ from fprin_utils.play import views as views_module
 mpl.use("agg")
 PACKAGE = str(Path(fp.__file__).parent)
 MODULES = (
-    *(charts, convergence, networks, oscillations, players, plotting, readmes, spectra, targets),
-    *(theory, verdicts),
+    *(charts, convergence, datasets, networks, oscillations, players, plotting, readmes, spectra),
+    *(targets, theory, verdicts),
 )
 # Of processor time; on a busy machine a player alone takes one to be made.
 SECONDS = 2.0
@@ -180,6 +181,12 @@ CALLS = {
         "target_image": IMAGE,
         "edges": [1, 2, 4],
     },
+    convergence.compute_filter_errors: {
+        "inputs": IMAGE,
+        "outputs": np.zeros((2, 8, 8)),
+        "target": IMAGE,
+        "delta": 0.5,
+    },
     fp.compute_energy_above: {"values": np.stack([TARGET] * 2), "cut": 2},
     fp.compute_kendall_tau: {"values": ERRORS},
     fp.compute_learnt_shares: {
@@ -225,6 +232,17 @@ CALLS = {
     theory.compute_transform: {"neurons": NEURONS, "frequencies": [1.0, 2.0], "activation": "tanh"},
     fp.configure: {"notebook": NOTEBOOK, "parameters": PARAMETERS},
     configure_each: PARAMETERS,
+    datasets.arrange_images: lambda: {
+        "dataset": datasets.load_dataset("faces"),
+        "num_rows": 2,
+        "num_columns": 3,
+    },
+    datasets.draw_subset: lambda: {
+        "dataset": datasets.load_dataset("faces"),
+        "num_samples": 3,
+        "seed": [0, 1],
+        "shuffle_labels": True,
+    },
     fp.discretise: {"values": TARGET, "step_height": 0.5},
     fp.estimate_steps_needed: {"steps": STEPS, "errors": ERRORS, "threshold": 0.01},
     play.explore_image: lambda: {
@@ -242,6 +260,8 @@ CALLS = {
         "curves": None,
         "threshold": 0.2,
     },
+    datasets.encode_labels: {"labels": [0, 2, 1], "num_classes": 3, "centred": True},
+    fp.spectra.filter_low_high: {"inputs": IMAGE, "values": IMAGE, "delta": 0.5},
     fp.find_convergence_step: {
         "steps": STEPS,
         "errors": ERRORS,
@@ -268,6 +288,7 @@ CALLS = {
         "activation": "tanh",
     },
     fp.judge_order: {"steps": np.array([[1.0, 2.0, np.inf], [3.0, 2.0, 1.0]])},
+    datasets.load_dataset: {"source": "digits", "part": "train", "num_samples": 3},
     fp.load_image: {"source": "camera", "size": 8},
     fp.make_grid: {"num_points": 8, "start": 0.0, "stop": 1.0, "endpoint": True},
     fp.make_image_coordinates: {"size": 4},
@@ -347,6 +368,7 @@ CALLS = {
         "ax": None,
     },
     theory.sample_ball: {"num_samples": 3, "num_neurons": 2, "radius": 1.0, "seed": [0, 1]},
+    fp.spectra.project: {"inputs": IMAGE, "values": IMAGE.T, "frequencies": [0.1, 0.2]},
     fp.save_figure: lambda: {
         "figure": make_figure(),
         "settings": make_settings(),
@@ -660,12 +682,13 @@ def is_right(function, name, kind, value):
 # They hold what the package makes, say so, and check nothing; or have nothing to check.
 EXEMPT = {
     *(theory.ApproachFit, fp.Convergence, fp.figures.Settings, fp.TrainingRun, verdicts.Reference),
-    networks.Activation,
+    *(networks.Activation, datasets.Dataset),
     *(readmes.main, readmes.collect_texts, readmes.update_readmes),
     *(readmes.format_agreement_table, readmes.format_steadiness_table),
     # They take what `make_say` returns.
     *(readmes.format_notebooks_table, readmes.format_gallery, readmes.format_sentences_table),
-    *(readmes.format_claims_table, readmes.format_speed_table, readmes.fill_page),
+    *(readmes.format_claims_table, readmes.format_speed_table, readmes.format_full_length),
+    readmes.fill_page,
 }
 
 

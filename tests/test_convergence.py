@@ -210,3 +210,26 @@ def test_what_cannot_be_measured_is_named(changed, message):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_filter_errors_are_those_of_both_parts():
+    rng = np.random.default_rng(6)
+    inputs, target, outputs = rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), np.zeros((3, 8, 2))
+    low, high = fp.spectra.filter_low_high(inputs, target, 0.7)
+    # Nothing learnt; the low part learnt; both overshot by a half.
+    for place, learnt in enumerate((0 * low, target - high, 1.5 * target)):
+        outputs[place] = learnt
+    errors = fp.convergence.compute_filter_errors(inputs, outputs, target, 0.7)
+    assert errors.shape == (3, 2)
+    np.testing.assert_allclose(errors[[0, 2]], [[1, 1], [0.5, 0.5]])
+    for part, error in enumerate(errors[1]):
+        split = fp.spectra.filter_low_high(inputs, low, 0.7)[part]
+        wanted = (low, high)[part]
+        total, size = 0.0, 0.0
+        for i in range(8):
+            for j in range(2):
+                total += (split[i, j] - wanted[i, j]) ** 2
+                size += wanted[i, j] ** 2
+        assert error == pytest.approx(np.sqrt(total / size))
+    with pytest.raises(ValueError, match="an empty part with delta = 1e-09"):
+        fp.convergence.compute_filter_errors(inputs, outputs, target, 1e-9)

@@ -13,8 +13,8 @@ PACKAGE = Path(fp.__file__).parent
 # Where every room may look, and the front rooms in their order: each sees those before it.
 COMMON = ("checks", "files", "artists", "provenance")
 FRONT = (
-    *("targets", "networks", "training", "spectra", "convergence", "oscillations", "theory"),
-    *("claims", "verdicts", "plotting", "charts", "figures"),
+    *("targets", "datasets", "networks", "training", "spectra", "convergence", "oscillations"),
+    *("theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures"),
 )
 BACK = ("engine", "play", "build")
 MOST_NAMES, MOST_LINES = 45, 350

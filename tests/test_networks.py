@@ -52,6 +52,13 @@ def test_outputs_are_those_of_plain_layers(activation, num_inputs, num_outputs):
         torch.testing.assert_close(outputs[network], hidden, rtol=0, atol=1e-14)
 
 
+def test_the_hat_is_a_linear_spline_on_its_support():
+    z = torch.linspace(-1, 3, 81, dtype=torch.float64)
+    ramps = [torch.relu(z - knot) for knot in (0, 1, 2)]
+    expected = ramps[0] - 2 * ramps[1] + ramps[2]
+    torch.testing.assert_close(fp.ACTIVATIONS["hat"].function(z), expected, rtol=0, atol=1e-15)
+
+
 def test_spectral_norms_are_those_of_numpy():
     ensemble = fp.Ensemble([9, 4], seeds=[0, 1], init_std=0.5, num_inputs=2, dtype=torch.float64)
     norms = ensemble.compute_spectral_norms()

@@ -169,3 +169,53 @@ def test_taper_keeps_an_amplitude_and_removes_the_leak_of_a_jump():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def filter_in_loops(inputs, values, delta):
+    """Return the low part point by point, in the words of arXiv 1901.06523."""
+    low = np.zeros_like(values)
+    for i, here in enumerate(inputs):
+        total = 0.0
+        for j, there in enumerate(inputs):
+            weight = np.exp(-np.sum((here - there) ** 2) / (2 * delta))
+            total += weight
+            low[i] += weight * values[j]
+        low[i] /= total
+    return low
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 30.0])
+def test_the_filter_is_a_gaussian_mean_over_all_points(delta):
+    rng = np.random.default_rng(3)
+    inputs, values = rng.normal(size=(7, 4)), rng.normal(size=(2, 7, 3))
+    low, high = fp.spectra.filter_low_high(inputs, values, delta)
+    for each, parts in zip(values, zip(low, high, strict=True), strict=True):
+        expected = filter_in_loops(inputs, each, delta)
+        np.testing.assert_allclose(parts[0], expected, rtol=1e-12)
+        np.testing.assert_allclose(parts[1], each - expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_filter_leaves_all_or_the_mean_at_its_ends():
+    rng = np.random.default_rng(4)
+    inputs, values = rng.normal(size=(9, 5)), rng.normal(size=(9, 2))
+    np.testing.assert_allclose(fp.spectra.filter_low_high(inputs, values, 1e-300)[0], values)
+    low = fp.spectra.filter_low_high(inputs, values, 1e12)[0]
+    np.testing.assert_allclose(low, np.broadcast_to(values.mean(axis=0), low.shape), atol=1e-9)
+
+
+def test_the_projection_is_the_transform_along_the_first_principal_component():
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(30, 3)) * [1, 5, 0.5] + [2, -1, 0]
+    values, frequencies = rng.normal(size=(4, 30)), [0.0, 0.3, 1.7]
+    covariance = np.cov(inputs.T)
+    direction = np.linalg.eigh(covariance)[1][:, -1]
+    expected = np.zeros((4, 3), dtype=complex)
+    for place, k in enumerate(frequencies):
+        for point, y in zip(inputs, values.T, strict=True):
+            expected[:, place] += y * np.exp(-2j * np.pi * k * (direction @ point)) / 30
+    found = fp.spectra.project(inputs, values, frequencies)
+    # A direction has no sign; the other one conjugates the transform of real values.
+    turned = expected if np.allclose(found, expected) else expected.conj()
+    np.testing.assert_allclose(found, turned, rtol=1e-10)
+    with pytest.raises(ValueError, match="all the same point"):
+        fp.spectra.project(np.full((3, 2), 0.1), np.ones(3), [1.0])
