@@ -61,9 +61,9 @@ def compute_relu_kernel(
         inputs: Points x, shape (N,) or (N, D).
         other_inputs: Points x', shape (M,) or (M, D); `inputs` if left out.
         width: Number of neurons.
-        weight_std: Standard deviation of w, positive.
-        bias_std: Standard deviation of b, 0 or more.
-        outer_std: Standard deviation of a, 0 or more.
+        weight_std: Standard deviation of w, positive, up to 1e6.
+        bias_std: Standard deviation of b, 0 or more, up to 1e6.
+        outer_std: Standard deviation of a, 0 or more, up to 1e6.
         trained: Which of `PARTS` are trained.
 
     Returns:
@@ -75,9 +75,10 @@ def compute_relu_kernel(
     x = _as_points("inputs", inputs)
     other = x if other_inputs is None else _as_points("other_inputs", other_inputs, x.shape[1])
     width = check_whole("width", width, least=1)
-    weight_std = check_number("weight_std", weight_std, "a positive number", lambda std: std > 0)
+    wanted = "a positive number, up to 1e6"
+    weight_std = check_number("weight_std", weight_std, wanted, lambda std: 0 < std <= 1e6)
     bias_std, outer_std = (
-        check_number(name, std, "0 or more", lambda std: std >= 0)
+        check_number(name, std, "0 or more, up to 1e6", lambda std: 0 <= std <= 1e6)
         for name, std in (("bias_std", bias_std), ("outer_std", outer_std))
     )
     wanted = f"some of {', '.join(PARTS)}"
@@ -172,7 +173,9 @@ def predict_training(
     targets = as_array("targets", targets, "(..., N)", known=known)
     initial = as_array("initial", initial, "(..., N)", known=known)
     check_broadcast(kernel=kernel[..., 0], targets=targets, initial=initial)
-    steps = [check_whole("a step", step) for step in check_list("steps", steps, object, "steps")]
+    steps = [
+        check_whole("one of steps", step) for step in check_list("steps", steps, object, "steps")
+    ]
     learning_rate = check_number(
         "learning_rate", learning_rate, "a positive number", lambda rate: rate > 0
     )
@@ -182,8 +185,8 @@ def predict_training(
     rates = 2 * learning_rate / kernel.shape[-1] * eigenvalues.clip(min=0)
     if (rates > 2).any():
         raise ValueError(
-            f"learning_rate is {learning_rate:g}; the linearised training diverges above "
-            f"{learning_rate * 2 / rates.max():.4g}"
+            f"learning_rate is {learning_rate:g}; with this kernel the linearised training "
+            f"diverges above {learning_rate * 2 / rates.max():.4g}"
         )
     left = np.einsum("...ij,...i->...j", vectors, initial - targets)
     shrunk = np.array([(1 - rates) ** step * left for step in steps])
@@ -293,7 +296,7 @@ def _multiply_gradients(
 
     def list_gradients(points: np.ndarray) -> np.ndarray:
         first = next(iter(parameters.values()))
-        tensor = torch.as_tensor(points, dtype=first.dtype, device=first.device)
+        tensor = torch.as_tensor(points.copy(), dtype=first.dtype, device=first.device)
         gradients = differentiate(parameters, tensor).values()
         return torch.cat([each.flatten(1) for each in gradients], dim=1).double().cpu().numpy()
 

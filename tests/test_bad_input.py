@@ -25,6 +25,7 @@ from fprin_utils import (
     charts,
     convergence,
     datasets,
+    kernels,
     networks,
     oscillations,
     play,
@@ -42,8 +43,8 @@ from fprin_utils.play import views as views_module
 mpl.use("agg")
 PACKAGE = str(Path(fp.__file__).parent)
 MODULES = (
-    *(charts, convergence, datasets, networks, oscillations, players, plotting, readmes, spectra),
-    *(targets, theory, verdicts),
+    *(charts, convergence, datasets, kernels, networks, oscillations, players, plotting, readmes),
+    *(spectra, targets, theory, verdicts),
 )
 # Of processor time; on a busy machine a player alone takes one to be made.
 SECONDS = 2.0
@@ -300,6 +301,36 @@ CALLS = {
         "phases": [0.0, 1.0],
     },
     fp.make_steps: {"num_steps": 100, "num_records": 10, "spacing": "log"},
+    kernels.compute_relu_kernel: {
+        "inputs": GRID,
+        "other_inputs": GRID,
+        "width": 10,
+        "weight_std": 1.0,
+        "bias_std": 1.0,
+        "outer_std": 1.0,
+        "trained": ["weights", "biases"],
+    },
+    kernels.compute_tangent_kernel: lambda: {
+        "networks": fp.Ensemble([4], seeds=[0, 1]),
+        "inputs": GRID,
+        "other_inputs": GRID,
+    },
+    kernels.predict_training: {
+        "kernel": np.eye(16),
+        "targets": TARGET,
+        "initial": np.zeros(16),
+        "steps": [0, 1, 10],
+        "learning_rate": 0.1,
+        "other_kernel": np.eye(16),
+        "other_initial": np.zeros(16),
+    },
+    kernels.interpolate_by_lfp: {
+        "points": GRID,
+        "values": TARGET,
+        "other_points": GRID,
+        "cubic": 1.0,
+        "linear": 1.0,
+    },
     theory.make_transform_kernel: {"points": GRID, "frequencies": [1.0, 2.0]},
     fp.measure_convergence: {
         "steps": STEPS,
