@@ -23,30 +23,78 @@ from fprin_utils.verdicts import read_reference
 
 NAMES = list_notebooks()
 BUILD = ["site/build.py", "site/_build"]
-WIDTHS = {"desktop": 1280, "telephone": 390}
-# Pictures that are not in sight may not be loaded yet, unless they are asked for.
-LOOK = """async () => {
-    const pictures = [...document.images];
-    await Promise.allSettled(pictures.map(picture => picture.decode()));
-    return {
-        language: document.documentElement.lang,
-        description: document.querySelector("meta[name=description]").content,
-        preview: document.querySelector("meta[property='og:image']").content,
-        links: [...document.links].map(link => link.href),
-        ids: [...document.querySelectorAll("[id]")].map(element => element.id),
-        pictures: pictures.map(({src, alt, naturalWidth}) => [src, alt, naturalWidth]),
-    };
+# The last is that in which a page is left.
+WIDTHS = {"telephone": 390, "desktop": 1280}
+PICTURED = ("index", "live", "zh/index", "notebooks/09_gradient_formula", "api/training")
+# Of networks in a page, when something else is looked at: they have learnt at once.
+LITTLE = "#steps=500&width=8"
+IS_DRAWN = """() => [...document.querySelectorAll("#live, [id^=fprin-]")].every(host => {
+    const players = [...host.shadowRoot?.querySelectorAll(".player") ?? []];
+    return players.length && players.every(player => player.querySelector("canvas"));
+})"""
+# The theme lets the column of text scroll rather than the window.
+FITS = """width => {
+    const [text, ...others] = document.querySelectorAll(".content");
+    return innerWidth === width && text.scrollWidth <= text.clientWidth && !others.length;
 }"""
+LOOK = """() => ({
+    language: document.documentElement.lang,
+    description: document.querySelector("meta[name=description]").content,
+    preview: document.querySelector("meta[property='og:image']").content,
+    links: [...document.links].map(link => link.href),
+    ids: [...document.querySelectorAll("[id]")].map(element => element.id),
+    pictures: [...document.images].map(({src, alt, naturalWidth}) => [src, alt, naturalWidth]),
+})"""
 
 
 @dataclasses.dataclass
 class Visit:
     """What the browser found on a page, and what it asked for and complained of on the way."""
 
-    found: dict
-    requests: list
-    complaints: list
+    found: dict = dataclasses.field(default_factory=dict)
+    requests: list = dataclasses.field(default_factory=list)
+    complaints: list = dataclasses.field(default_factory=list)
     fits: dict = dataclasses.field(default_factory=dict)
+
+
+class Reader:
+    """Opens pages in one tab, which costs less than new ones, and keeps the first visit to each."""
+
+    def __init__(self, site, tab, screenshots):
+        self.site, self.tab, self.screenshots = site, tab, screenshots
+        self.visits, self.visit = {}, Visit()
+        tab.on("request", lambda request: self.visit.requests.append(request.url))
+        tab.on("pageerror", lambda error: self.visit.complaints.append(str(error)))
+        tab.on("console", self.hear)
+
+    def hear(self, said):
+        if said.type == "error":
+            self.visit.complaints.append(said.text)
+
+    def open(self, name, fragment=""):
+        """Return the tab with a page in it, as wide as a desktop."""
+        address = (self.site / f"{name}.html").as_uri()
+        self.tab.goto("about:blank")  # What the last page has begun, such as a training, ends.
+        self.visit = self.visits.get(address) or Visit()
+        self.set_width("desktop" if self.visit.found else "telephone")
+        self.tab.goto(address + fragment)
+        self.tab.wait_for_function(IS_DRAWN)
+        if not self.visit.found:
+            self.look(name)
+            self.visits[address] = self.visit
+        return self.tab
+
+    def set_width(self, width):
+        self.tab.set_viewport_size({"width": WIDTHS[width], "height": 900})
+
+    def look(self, name):
+        for width, pixels in WIDTHS.items():
+            self.set_width(width)
+            self.visit.fits[width] = self.tab.evaluate(FITS, pixels)
+            if name in PICTURED:
+                picture = f"site-{name.replace('/', '-')}-{width}.png"
+                self.tab.screenshot(path=self.screenshots / picture)
+        self.visit.found = self.tab.evaluate(LOOK)
 
 
 @pytest.fixture(scope="module")
@@ -65,35 +113,20 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def visits(site, browser):
-    """A visit to every page, by its address."""
-    visits = {}
+def reader(site, browser, screenshots):
+    tab = browser.new_page(reduced_motion="reduce")
+    yield Reader(site, tab, screenshots)
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def visits(site, reader):
+    """A visit to every page, by its address; what tests above have opened is not opened again."""
     for path in sorted(site.rglob("*.html")):
-        page = browser.new_page(reduced_motion="reduce")
-        requests, complaints = [], []
-        page.on("request", lambda request, to=requests: to.append(request.url))
-        page.on("pageerror", lambda error, to=complaints: to.append(str(error)))
-        page.on(
-            "console",
-            lambda said, to=complaints: to.append(said.text) if said.type == "error" else None,
-        )
-        page.goto(path.as_uri())
-        visit = visits[path.as_uri()] = Visit(page.evaluate(LOOK), requests, complaints)
-        for width in WIDTHS.values():
-            page.set_viewport_size({"width": width, "height": 900})
-            # The theme lets the column of text scroll rather than the window.
-            visit.fits[width] = page.locator(".content").evaluate(
-                "it => it.scrollWidth <= it.clientWidth"
-            )
-        page.close()
-    return visits
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(reduced_motion="reduce")
-    yield page
-    page.close()
+        if path.as_uri() not in reader.visits:
+            reader.open(path.relative_to(site).with_suffix("").as_posix())
+    reader.tab.goto("about:blank")  # Nothing is trained in it beside the next test.
+    return reader.visits
 
 
 def test_every_notebook_and_every_room_of_the_package_has_a_page(site):
@@ -103,6 +136,75 @@ def test_every_notebook_and_every_room_of_the_package_has_a_page(site):
     assert notebooks == set(NAMES)
     assert {path.stem for path in (site / "zh").glob("*.html")} == {*NAMES, "index"}
     assert {path.stem for path in (site / "claims").glob("*.html")} == {*SENTENCES, "index"}
+
+
+def test_the_front_page_has_a_card_for_every_figure(reader):
+    page, reference = reader.open("index", LITTLE), read_reference()
+    cards = page.locator(".gallery > .card").evaluate_all(
+        """cards => cards.map(card => [
+            [...card.querySelectorAll("img")].map(picture => picture.alt),
+            [...card.querySelectorAll("a")].map(link => link.getAttribute("href")),
+            card.innerText,
+        ])"""
+    )
+    for name, (descriptions, links, text) in zip(NAMES, cards, strict=True):
+        assert descriptions == [read_metadata(name)["alt"]]
+        assert set(links) == {f"notebooks/{name}.html"}
+        for claim, test in reference[name]["tests"].items():
+            assert f"{claim} {VERDICTS[test['verdict']]}" in text
+
+
+def test_the_front_page_has_the_table_of_claims(reader):
+    page = reader.open("index", LITTLE)
+    rows = page.locator("#the-claims table tbody tr").all()
+    assert len(rows) == len(readmes.format_claims_table().splitlines()) - 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_shown_with_its_stored_outputs(reader, name):
+    page = reader.open(f"notebooks/{name}")
+    outputs, said = page.locator(".cell_output"), read_metadata(name)
+    is_play = said["article_figure"] == "play"
+    player = outputs.get_by_role("slider", name="step")
+    outputs.get_by_role("img", name="its spectrum, at step").wait_for()
+    if not is_play:
+        figure = outputs.get_by_role("img", name=said["alt"], exact=True)
+        assert figure.count() == 1
+        assert figure.bounding_box()["y"] < 900, "it is seen without scrolling"
+        assert player.bounding_box()["y"] > figure.bounding_box()["y"]
+    told = "\n".join(outputs.all_inner_texts())
+    tests = read_reference()[name]["tests"]
+    assert outputs.locator("table").count() == bool(tests)
+    for claim in tests:
+        assert f"{claim} agrees: " in told
+    code = page.locator(".cell_input").filter(visible=True)
+    assert [text for text in code.all_inner_texts() if "Show the code" not in text] == []
+    invitation = page.get_by_role("link", name="on Binder")
+    make_link = readmes.make_app_link if is_play else readmes.make_binder_link
+    assert invitation.get_attribute("href") == make_link(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chinese_page_shows_the_figure_the_player_and_the_verdicts(reader, name):
+    page, said = reader.open(f"zh/{name}"), read_metadata(name)
+    assert page.get_by_role("heading", level=1).inner_text().startswith(said["shows_zh"])
+    assert page.get_by_role("img", name=said["alt_zh"]).count() == 1
+    page.get_by_role("slider", name="步数").wait_for()
+    text = " ".join(page.locator("article").inner_text().split())
+    assert "摘要。" in text
+    for claim, test in read_reference()[name]["tests"].items():
+        assert f"{claim} {readmes.make_say('zh')(VERDICTS[test['verdict']])}" in text
+
+
+def test_a_claim_has_a_page_with_its_tests_and_figures(reader):
+    for number, sentence in SENTENCES.items():
+        page = reader.open(f"claims/{number}")
+        assert sentence in page.locator("blockquote").inner_text()
+        rows = page.locator("article table tbody tr").all_inner_texts()
+        assert rows[0].split()[0] == number
+        assert all(row.startswith(number) for row in rows)
+        assert len(rows) >= 2
+        assert page.locator("article img").count() >= 1
 
 
 def test_every_link_leads_to_a_page_and_to_a_place_on_it(visits):
@@ -139,6 +241,12 @@ def test_no_page_asks_another_host_or_complains(site, visits):
         assert asked == [], address
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_its_screen(visits, width):
+    for address, visit in visits.items():
+        assert visit.fits[width], address
+
+
 def test_every_function_and_class_is_documented_where_it_is_defined(site, visits):
     described = {name: (getattr(fp, name), None) for name in fp.__all__}
     described |= {name: (getattr(play, name), "fprin_utils.play") for name in play.__all__}
@@ -147,72 +255,6 @@ def test_every_function_and_class_is_documented_where_it_is_defined(site, visits
             module = shown_in or thing.__module__
             address = (site / "api" / f"{module.removeprefix('fprin_utils.')}.html").as_uri()
             assert f"{module}.{name}" in visits[address].found["ids"]
-
-
-def test_the_front_page_has_a_card_for_every_figure(site, page):
-    page.goto((site / "index.html").as_uri())
-    cards = page.locator(".gallery > .card")
-    assert cards.count() == len(NAMES)
-    for name, card in zip(NAMES, cards.all(), strict=True):
-        assert card.get_by_role("img").get_attribute("alt") == read_metadata(name)["alt"]
-        for link in card.get_by_role("link").all():
-            assert link.get_attribute("href") == f"notebooks/{name}.html"
-        for claim, test in read_reference()[name]["tests"].items():
-            assert f"{claim} {VERDICTS[test['verdict']]}" in card.inner_text()
-
-
-def test_the_front_page_has_the_table_of_claims(site, page):
-    page.goto((site / "index.html").as_uri())
-    rows = page.locator("#the-claims table tbody tr").all()
-    assert len(rows) == len(readmes.format_claims_table().splitlines()) - 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_shown_with_its_stored_outputs(site, page, name):
-    page.goto((site / "notebooks" / f"{name}.html").as_uri())
-    outputs, said = page.locator(".cell_output"), read_metadata(name)
-    is_play = said["article_figure"] == "play"
-    player = outputs.get_by_role("slider", name="step")
-    outputs.get_by_role("img", name="its spectrum, at step").wait_for()
-    if not is_play:
-        figure = outputs.get_by_role("img", name=said["alt"], exact=True)
-        assert figure.count() == 1
-        assert figure.bounding_box()["y"] < 900, "it is seen without scrolling"
-        assert player.bounding_box()["y"] > figure.bounding_box()["y"]
-    told = "\n".join(outputs.all_inner_texts())
-    tests = read_reference()[name]["tests"]
-    assert outputs.locator("table").count() == bool(tests)
-    for claim in tests:
-        assert f"{claim} agrees: " in told
-    code = page.locator(".cell_input").filter(visible=True)
-    assert [text for text in code.all_inner_texts() if "Show the code" not in text] == []
-    invitation = page.get_by_role("link", name="on Binder")
-    make_link = readmes.make_app_link if is_play else readmes.make_binder_link
-    assert invitation.get_attribute("href") == make_link(name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_chinese_page_shows_the_figure_the_player_and_the_verdicts(site, page, name):
-    page.goto((site / "zh" / f"{name}.html").as_uri())
-    said = read_metadata(name)
-    assert page.get_by_role("heading", level=1).inner_text().startswith(said["shows_zh"])
-    assert page.get_by_role("img", name=said["alt_zh"]).count() == 1
-    page.get_by_role("slider", name="步数").wait_for()
-    text = " ".join(page.locator("article").inner_text().split())
-    assert "摘要。" in text
-    for claim, test in read_reference()[name]["tests"].items():
-        assert f"{claim} {readmes.make_say('zh')(VERDICTS[test['verdict']])}" in text
-
-
-def test_a_claim_has_a_page_with_its_tests_and_figures(site, page):
-    for number, sentence in SENTENCES.items():
-        page.goto((site / "claims" / f"{number}.html").as_uri())
-        assert sentence in page.locator("blockquote").inner_text()
-        rows = page.locator("article table tbody tr").all_inner_texts()
-        assert rows[0].split()[0] == number
-        assert all(row.startswith(number) for row in rows)
-        assert len(rows) >= 2
-        assert page.locator("article img").count() >= 1
 
 
 def read_steps(page):
@@ -235,8 +277,8 @@ def test_networks_learn_on_the_front_page_within_a_second(site, browser, screens
     page.close()
 
 
-def test_settings_are_kept_in_the_address_and_told_to_the_notebook(site, page):
-    page.goto((site / "live.html").as_uri())
+def test_settings_are_kept_in_the_address_and_told_to_the_notebook(reader):
+    page = reader.open("live")
     page.get_by_label("frequencies").fill("2, 7")
     page.get_by_label("amplitudes").fill("1, 0.5")
     page.locator("summary", has_text="More").click()
@@ -256,16 +298,16 @@ def test_settings_are_kept_in_the_address_and_told_to_the_notebook(site, page):
 
 
 @pytest.mark.parametrize("text", ["0", "1.5", "99", "a", ""])
-def test_what_cannot_be_learnt_is_told_beside_its_control(site, page, text):
-    page.goto((site / "live.html").as_uri())
+def test_what_cannot_be_learnt_is_told_beside_its_control(reader, text):
+    page = reader.open("live", LITTLE)
     field = page.get_by_label("frequencies")
     field.fill(text)
     page.get_by_text("Frequencies are whole numbers from 1 to 30").wait_for()
     assert field.get_attribute("aria-invalid") == "true"
 
 
-def test_a_target_that_is_drawn_is_learnt(site, page):
-    page.goto((site / "live.html").as_uri())
+def test_a_target_that_is_drawn_is_learnt(reader):
+    page = reader.open("live", LITTLE)
     fit = page.get_by_role("img", name="networks have learnt").first
     fit.wait_for()
     box = fit.bounding_box()
@@ -279,30 +321,19 @@ def test_a_target_that_is_drawn_is_learnt(site, page):
     assert min(read_steps(page)) >= 0
 
 
-def test_formulas_are_drawn_by_the_browser_itself(site, page):
-    page.goto((site / "notebooks" / "09_gradient_formula.html").as_uri())
+def test_formulas_are_drawn_by_the_browser_itself(reader):
+    page = reader.open("notebooks/09_gradient_formula")
     fraction = page.locator("math[display=block] mfrac").first.bounding_box()
     assert fraction["height"] > 20
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_is_wider_than_its_screen(site, visits, page, width, screenshots):
-    for address, visit in visits.items():
-        assert visit.fits[WIDTHS[width]], address
-    page.set_viewport_size({"width": WIDTHS[width], "height": 900})
-    for name in ("index", "live", "zh/index", "notebooks/09_gradient_formula", "api/training"):
-        page.goto((site / f"{name}.html").as_uri())
-        picture = f"site-{name.replace('/', '-')}-{width}.png"
-        page.screenshot(path=screenshots / picture)
-
-
-def test_the_cards_are_reached_with_the_keyboard(site, page):
-    page.goto((site / "index.html").as_uri())
-    reached = set()
-    for _ in range(200):
+def test_the_cards_are_reached_with_the_keyboard(reader):
+    page, reached, presses = reader.open("index", LITTLE), {None}, 0
+    while len(reached - {None}) < len(NAMES):
+        assert presses < 200, reached
         page.keyboard.press("Tab")
+        presses += 1
         reached.add(page.evaluate("document.activeElement.closest('.card')?.innerText"))
-    assert len(reached - {None}) == len(NAMES)
 
 
 def test_a_notebook_has_the_same_page_in_every_build():
