@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,8 @@ def wait_for(address, process, log):
     pytest.fail(log.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def page(browser):
+@contextmanager
+def watch_page(browser):
     """A page that must not complain."""
     page = browser.new_page(viewport={"width": 1280, "height": 1100})
     page.set_default_timeout(120 * SECONDS)
@@ -76,6 +77,20 @@ def page(browser):
     yield page
     page.close()
     assert [said for said in complaints if not any(other in said for other in OF_OTHERS)] == []
+
+
+@pytest.fixture
+def page(browser):
+    with watch_page(browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def voila(browser, server):
+    """The explorer in Voila, for tests that leave it as it was: each new one costs a kernel."""
+    with watch_page(browser) as page:
+        open_in_voila(page, server)
+        yield page
 
 
 def run_all_cells(page, server, notebook):
@@ -185,8 +200,32 @@ def test_voila_shows_a_training_before_the_kernel_is_there(page, server, screens
     assert stored.count() == 0
 
 
-def test_the_explorer_can_be_used_by_keyboard_alone(page, server):
+def test_voila_runs_nothing_that_a_visitor_types(voila):
+    field = voila.get_by_label("frequencies")
+    before = field.input_value()
+    for text in ("__import__('os').system('touch /tmp/typed')", "1; 2", "1, x"):
+        field.fill(text)
+        voila.get_by_role("button", name="Train").click()
+        voila.get_by_text("frequencies: numbers with commas between them are wanted.").wait_for()
+        field.and_(voila.locator("[aria-invalid=true]")).wait_for()
+        assert field.evaluate("field => field.getRootNode().activeElement === field")
+    field.fill(before)
+    assert not Path("/tmp/typed").exists()
+
+
+def test_two_tabs_train_side_by_side_and_by_keyboard_alone(browser, page, server):
     open_in_voila(page, server)
+    with watch_page(browser) as other:
+        open_in_voila(other, server)
+        reach_train(page)
+        page.keyboard.press("Enter")
+        other.get_by_role("button", name="Train").click()
+        for each in (page, other):
+            each.get_by_text("Done after").wait_for()
+
+
+def reach_train(page):
+    """Go to the button with the tab key, as one who has no mouse."""
     reached = []
     while "Train" not in reached:
         page.keyboard.press("Tab")
@@ -201,40 +240,15 @@ def test_the_explorer_can_be_used_by_keyboard_alone(page, server):
         )
         assert len(reached) < 20, reached
     assert reached[0].startswith("Figure 1") or "Large initial weights" in reached
-    page.keyboard.press("Enter")
-    page.get_by_text("Done after").wait_for()
-
-
-def test_voila_runs_nothing_that_a_visitor_types(page, server):
-    open_in_voila(page, server)
-    field = page.get_by_label("frequencies")
-    for text in ("__import__('os').system('touch /tmp/typed')", "1; 2", "1, x"):
-        field.fill(text)
-        page.get_by_role("button", name="Train").click()
-        page.get_by_text("frequencies: numbers with commas between them are wanted.").wait_for()
-        field.and_(page.locator("[aria-invalid=true]")).wait_for()
-        assert field.evaluate("field => field.getRootNode().activeElement === field")
-    assert not Path("/tmp/typed").exists()
-
-
-def test_two_tabs_train_side_by_side(browser, page, server):
-    open_in_voila(page, server)
-    other = browser.new_page()
-    open_in_voila(other, server)
-    for each in (page, other):
-        each.get_by_role("button", name="Train").click()
-    for each in (page, other):
-        each.get_by_text("Done after").wait_for()
-    other.close()
 
 
 @pytest.mark.parametrize("width", [390, 1920])
-def test_the_explorer_fits_narrow_and_wide_windows(page, server, screenshots, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    open_in_voila(page, server)
-    page.wait_for_timeout(1 * SECONDS)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    fit = page.get_by_role("img", name="networks have learnt").first.bounding_box()
+def test_the_explorer_fits_narrow_and_wide_windows(voila, screenshots, width):
+    voila.set_viewport_size({"width": width, "height": 900})
+    voila.evaluate("scrollTo(0, 0)")
+    voila.wait_for_timeout(1 * SECONDS)
+    assert voila.evaluate("document.documentElement.scrollWidth") <= width
+    fit = voila.get_by_role("img", name="networks have learnt").first.bounding_box()
     assert fit["y"] + fit["height"] <= 900 or width == 390
-    assert page.get_by_role("slider", name="step").first.bounding_box()["width"] > 100
-    page.screenshot(path=screenshots / f"explorer_{width}.png", full_page=True)
+    assert voila.get_by_role("slider", name="step").first.bounding_box()["width"] > 100
+    voila.screenshot(path=screenshots / f"explorer_{width}.png", full_page=True)
