@@ -58,13 +58,18 @@ class Recorded(play.Explorer):
         self.ask("train", settings=TINY.to_controls() | changes)
 
 
+@pytest.fixture(scope="module")
+def run():
+    return TINY.train(progress=False)
+
+
 @pytest.fixture
-def explorer(tmp_path):
+def explorer(run, tmp_path):
     common = {"profile": "quick", "output_dir": tmp_path, "device": "cpu"}
     settings = fp.configure("12_explorer", common | dataclasses.asdict(TINY))
     experiment = play.Experiment.from_settings(settings)
     assert experiment == TINY
-    return Recorded(experiment, experiment.train(progress=False), settings)
+    return Recorded(experiment, run, settings)
 
 
 def test_a_view_starts_with_the_last_run(explorer):
