@@ -247,7 +247,15 @@ def test_the_explorer_fits_narrow_and_wide_windows(voila, screenshots, width):
     voila.set_viewport_size({"width": width, "height": 900})
     voila.evaluate("scrollTo(0, 0)")
     voila.wait_for_timeout(1 * SECONDS)
-    assert voila.evaluate("document.documentElement.scrollWidth") <= width
+    # What JupyterLab puts around it cuts off what is too wide, and the page does not grow.
+    widths = voila.get_by_role("button", name="Train").evaluate(
+        """it => {
+            const widths = [];
+            for (; it; it = it.parentElement ?? it.getRootNode().host) widths.push(it.scrollWidth);
+            return widths;
+        }"""
+    )
+    assert max(widths) <= width
     fit = voila.get_by_role("img", name="networks have learnt").first.bounding_box()
     assert fit["y"] + fit["height"] <= 900 or width == 390
     assert voila.get_by_role("slider", name="step").first.bounding_box()["width"] > 100
