@@ -9,11 +9,13 @@ RUN := $(VENV)/bin/python
 .PHONY: figures test site benchmark notebooks readme lock clean
 
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
+#   [SCHEDULER=tcp://host:8786]
 # A parameter in PARAMETERS has no spaces: widths=[20,20].
 figures: $(VENV)/.ready
 	@$(RUN) -m fprin_utils.build.regenerate \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(NOTEBOOKS),--notebooks $(NOTEBOOKS)) \
 	  $(if $(OUTPUT),--output $(OUTPUT)) $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 	  $(foreach parameter,$(PARAMETERS),--parameter '$(parameter)')
 
 test: $(VENV)/.ready
@@ -21,8 +23,8 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff format --check .
 	@# In the order of their names, so that no long file is left for the end.
 	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25
-	env -u FPRIN_PROFILE FPRIN_CHECK=1 OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto \
-	  --dist loadscope --nbval-lax -o filterwarnings=default notebooks
+	env -u FPRIN_PROFILE FPRIN_CHECK=1 FPRIN_SWEEPS= OMP_NUM_THREADS=1 $(RUN) -m pytest \
+	  --numprocesses auto --dist loadscope --nbval-lax -o filterwarnings=default notebooks
 
 # The notebooks and the package as pages to read in a browser, without a network.
 site: $(VENV)/.ready

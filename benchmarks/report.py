@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.scaling import MEMORY_SIZES, SIZES, fit_exponent
 from benchmarks.workloads import WORKLOADS, make_workload
-from fprin_utils.build.regenerate import align_columns
+from fprin_utils.build.progress import align_columns
 
 # The engine is to be so many times as fast as these, and to reach this share of the bound.
 GOALS = {

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from fprin_utils.build.readmes import STEADINESS, update_readmes
 from fprin_utils.build.record import run_all
-from fprin_utils.build.regenerate import resolve_notebook
+from fprin_utils.build.requests import resolve_notebook
+from fprin_utils.claims import TALLY_FIELDS
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import write_whole
 from fprin_utils.verdicts import CHECKING
@@ -65,7 +66,7 @@ def run_setting(notebooks: Sequence[str], environment: Mapping[str, str]) -> dic
 def _count(claim: Mapping) -> list[int]:
     if "error" in claim:
         return [int(claim["verdict"] == "holds"), 1, 1]
-    return [claim[name] for name in ("successes", "trials", "seeds")]
+    return [claim[name] for name in TALLY_FIELDS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

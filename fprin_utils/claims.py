@@ -63,6 +63,10 @@ def _find_interval(successes: int, trials: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+# What is counted of a test, as it stands beside a figure and in the reference.
+TALLY_FIELDS = ("successes", "trials", "seeds")
+
+
 @dataclass(frozen=True)
 class Tally:
     """The outcomes of a test, counted over seeds.
@@ -78,7 +82,7 @@ class Tally:
     seeds: int
 
     def __post_init__(self) -> None:
-        for name in ("successes", "trials", "seeds"):
+        for name in TALLY_FIELDS:
             object.__setattr__(self, name, check_whole(name, getattr(self, name)))
         if not self.successes <= self.trials <= self.seeds or self.seeds < 1:
             raise ValueError(

@@ -87,7 +87,7 @@ def read_reference() -> dict[str, dict[str, Any]]:
 def select_own(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings on which the shares of outcomes depend."""
     check_mapping("values", values, "names to settings", least=0)
-    free = ("seed", "num_seeds", "device")
+    free = ("seed", "num_seeds", "device", "scheduler")
     return {name: value for name, value in values.items() if name not in free}
 
 

@@ -32,8 +32,9 @@ HERE = Path(__file__).resolve().parent
 BADGE = "![Launch on Binder](https://mybinder.org/badge_logo.svg)"
 # The rooms of the package that have a page, in the order in which data flows.
 ROOMS = (
-    *("targets", "datasets", "networks", "training", "spectra", "convergence", "oscillations"),
-    *("theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures", "play"),
+    *("targets", "datasets", "networks", "training", "sweeps", "spectra", "convergence"),
+    *("oscillations", "theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures"),
+    "play",
 )
 # The controls of the networks in the page: what each is called, its values if it is not typed, and
 # where it starts. The first five are in sight.

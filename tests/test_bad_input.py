@@ -31,6 +31,7 @@ from fprin_utils import (
     play,
     plotting,
     spectra,
+    sweeps,
     targets,
     theory,
     verdicts,
@@ -44,7 +45,7 @@ mpl.use("agg")
 PACKAGE = str(Path(fp.__file__).parent)
 MODULES = (
     *(charts, convergence, datasets, kernels, networks, oscillations, players, plotting, readmes),
-    *(spectra, targets, theory, verdicts),
+    *(spectra, sweeps, targets, theory, verdicts),
 )
 # Of processor time; on a busy machine a player alone takes one to be made.
 SECONDS = 2.0
@@ -410,6 +411,7 @@ CALLS = {
     fp.shuffle_pixels: {"image": IMAGE, "seed": 0},
     fp.take_at_steps: {"steps": STEPS, "values": ERRORS, "at": np.array([1.0, 10.0, np.inf])},
     fp.spectra.taper: {"values": TARGET},
+    fp.sweep: {"function": lambda **setting: setting, "settings": {"k": [1, 2]}, "client": None},
     fp.train: train,
     fp.use_style: {},
     artists.make_edges: {"positions": np.array([1.0, 2.0, 4.0])},
@@ -546,6 +548,7 @@ HARMLESS = ("booleans", "backwards", "negated", "-1 in it", "0.5 in it", "10**9"
 WORDS = {
     "band_edges": ["edges"],
     "bins": ["a bin", "bin"],
+    "client": ["scheduler"],
     "images": ["edges"],
     "parameters": ["seed"],
     "target_spectrum": ["the target"],
@@ -562,7 +565,7 @@ WORDS = {
     "targets": ["the target"],
     "widths": ["a width"],
 }
-FURTHER_ERRORS = {fp.train: FloatingPointError}
+FURTHER_ERRORS = {fp.train: FloatingPointError, fp.sweep: RuntimeError}
 
 
 def name_of(function):
@@ -681,6 +684,7 @@ RIGHT = {
     "save_figure.runs": {KEYS, "no entries"},
     "select_own.values": UNUSED,
     "start_table.header": {"texts"},
+    "sweep.settings": {"['k'] ragged", "['k'] None in it"},
     "take_at_steps.at": GAPS,
     "take_at_steps.values": GAPS,
     "train.checkpoint": {"a text"},
@@ -712,10 +716,17 @@ def is_right(function, name, kind, value):
 
 # They hold what the package makes, say so, and check nothing; or have nothing to check.
 EXEMPT = {
-    *(theory.ApproachFit, fp.Convergence, fp.figures.Settings, fp.TrainingRun, verdicts.Reference),
+    *(
+        theory.ApproachFit,
+        fp.convergence.Convergence,
+        fp.figures.Settings,
+        fp.TrainingRun,
+        verdicts.Reference,
+    ),
     *(networks.Activation, datasets.Dataset),
     *(readmes.main, readmes.collect_texts, readmes.update_readmes),
     *(readmes.format_agreement_table, readmes.format_steadiness_table),
+    *(readmes.format_cluster_table, readmes.format_sweeps_table),
     # They take what `make_say` returns.
     *(readmes.format_notebooks_table, readmes.format_gallery, readmes.format_sentences_table),
     *(readmes.format_claims_table, readmes.format_speed_table, readmes.format_full_length),
@@ -731,6 +742,7 @@ def _folder(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes((readmes.ROOT / name).read_bytes())
     monkeypatch.setattr(readmes, "ROOT", tmp_path)
     monkeypatch.setattr(readmes, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setenv("FPRIN_SWEEPS", "")
     monkeypatch.chdir(tmp_path)
     yield
     plt.close("all")

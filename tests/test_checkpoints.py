@@ -23,7 +23,7 @@ GRID = fp.make_grid(24)
 TARGET = fp.make_sinusoids(GRID, [1, 3])
 # Imports PyTorch once, and starts each training as a fork of itself.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["fprin_utils"])
+FORKS.set_forkserver_preload(["fprin_utils.training"])
 
 
 def train_for_seconds(path, batch_size, seconds, slow):

@@ -349,7 +349,7 @@ def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure, tmp_path, mo
 
 WINDOWS = """
 import sys
-import psutil  # which needs them itself where they are
+import distributed, psutil  # which need them themselves where they are
 for name in ("resource", "fcntl", "pwd", "grp", "termios"):
     sys.modules[name] = None
 import importlib, pkgutil

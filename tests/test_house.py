@@ -11,10 +11,10 @@ from fprin_utils.files import ROOT
 
 PACKAGE = Path(fp.__file__).parent
 # Where every room may look, and the front rooms in their order: each sees those before it.
-COMMON = ("checks", "files", "artists", "provenance")
+COMMON = ("checks", "files", "artists", "provenance", "cluster")
 FRONT = (
-    *("targets", "datasets", "networks", "training", "spectra", "convergence", "oscillations"),
-    *("theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures"),
+    *("targets", "datasets", "networks", "training", "sweeps", "spectra", "convergence"),
+    *("oscillations", "theory", "kernels", "claims", "verdicts", "plotting", "charts", "figures"),
 )
 BACK = ("engine", "play", "build")
 MOST_NAMES, MOST_LINES = 45, 350

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from tiny import COMMAND, FIRST, FOURTH, SAVE, read_seeds, write_notebook
 
+from fprin_utils import figures, files
 from fprin_utils.build import regenerate
 from fprin_utils.files import Lock
 
@@ -22,8 +23,9 @@ from fprin_utils.files import Lock
 NURSERY = """
 import os, signal, sys
 from pathlib import Path
+from fprin_utils import figures, files
 from fprin_utils.build import regenerate
-regenerate.NOTEBOOKS = Path(sys.argv[1])
+files.NOTEBOOKS = Path(sys.argv[1])
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -81,11 +83,10 @@ def test_who_is_killed_takes_worker_and_kernel_along_at_any_moment(tmp_path, mon
     marks.mkdir()
     write_notebook(notebooks, FIRST, WORK)
     monkeypatch.setenv("FPRIN_MARKS", str(marks))
-    place = f".{FIRST}.running"
     events = [  # in the order in which they come
         lambda _, output: output.exists(),
-        lambda _, output: list(output.glob(f"{place}/*/")),
-        lambda _, output: (output / place / "worker").exists(),
+        lambda _, output: (output / f".{FIRST}.running").exists(),
+        lambda trial, _: any("spawn_main" in " ".join(each.cmdline()) for each in find(trial)),
         lambda trial, _: any("-f" in process.cmdline() for process in find(trial)),
         lambda trial, _: (marks / trial).exists(),
     ]
@@ -131,7 +132,8 @@ def test_who_is_killed_takes_worker_and_kernel_along_at_any_moment(tmp_path, mon
 @pytest.fixture
 def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
-    monkeypatch.setattr(regenerate, "NOTEBOOKS", folder)
+    assert figures.NOTEBOOKS.is_dir()  # What is known stays, whatever is run.
+    monkeypatch.setattr(files, "NOTEBOOKS", folder)
     monkeypatch.setenv("FPRIN_MARKS", str(tmp_path))
     monkeypatch.setenv("FPRIN_TRIAL", "mark")
     return folder
@@ -223,16 +225,14 @@ def test_only_what_nobody_holds_is_removed(tmp_path, notebooks):
     ours, elsewhere, killed = (
         output / f".{name}.running" for name in (FIRST, FOURTH, "05_large_initialization_failure")
     )
-    for folder in (ours, elsewhere, killed, output / ".running-x-y"):
-        (folder / "old").mkdir(parents=True)
-        (folder / "old" / "file").touch()
+    output.mkdir()
+    for path in (ours, killed, output / ".running-x-y"):
+        path.touch()
     # As a run on another machine holds it, whose processes cannot be seen from here.
-    with Lock(elsewhere / "lock", "it"):
+    with Lock(elsewhere, "it"):
         (result,) = regenerate.regenerate([FIRST], output_dir=output)
         assert result.failure == ""
-        assert (elsewhere / "old" / "file").exists()
-    assert (output / ".running-x-y" / "old" / "file").exists(), "a user's own"
-    assert sorted(path.name for path in output.glob(".*")) == [elsewhere.name, ".running-x-y"]
+        assert sorted(path.name for path in output.glob(".*")) == [elsewhere.name, ".running-x-y"]
 
 
 def test_a_figure_that_was_killed_half_way_is_whole_after_the_next_run(tmp_path, notebooks):

@@ -32,7 +32,12 @@ NAMES = list_notebooks()
 METADATA = {"article_figure", "shows", "shows_zh", "claims", "alt", "alt_zh"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MOST_LINES = 150  # of code in a notebook, blank ones included
-CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "torch": "pytorch-cpu",
+    "matplotlib": "matplotlib-base",
+    "dask": "dask-core",
+    "lazy-loader": "lazy_loader",
+}
 BINDER = ROOT / "binder"
 OTHERS = (
     "xuzhiqin1990/F-Principle",

@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 import fprin_utils as fp
 from fprin_utils import verdicts
 from fprin_utils.build import readmes, record
-from fprin_utils.build.regenerate import Result
+from fprin_utils.build.progress import Result
 from fprin_utils.figures import list_notebooks
 from fprin_utils.files import NOTEBOOKS, ROOT
 

@@ -1,18 +1,24 @@
-"""Notebooks that take no time, for tests of what runs notebooks."""
+"""Notebooks and trainings that take no time, for tests of what runs them."""
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+
+import fprin_utils as fp
 
 FIRST, FOURTH = "01_one_dimensional_peaks", "04_high_frequency_oscillation"
 # The command line, over the notebooks of a folder.
 COMMAND = [
     sys.executable,
     "-c",
-    "import sys; from pathlib import Path; from fprin_utils.build import regenerate\n"
-    "regenerate.NOTEBOOKS = Path(sys.argv[1]); sys.exit(regenerate.main(sys.argv[2:]))",
+    "import sys; from pathlib import Path\n"
+    "from fprin_utils import figures, files; from fprin_utils.build import regenerate\n"
+    "files.NOTEBOOKS = Path(sys.argv[1]); sys.exit(regenerate.main(sys.argv[2:]))",
 ]
 PARAMETERS = """\
 profile = None  # profile
@@ -65,3 +71,26 @@ def read_seeds(folder: Path, name: str) -> set[int]:
     seeds = {int((folder / f"{name}.{end}").read_text().split()[-1]) for end in ("png", "pdf")}
     record = json.loads((folder / f"{name}.json").read_text())
     return seeds | {record["parameters"]["seed"]}
+
+
+def call_and_note(folder: str, number: int, seconds: float = 0.0) -> tuple[int, np.ndarray]:
+    """Train a tiny network; note in a file that this was called, and by whom."""
+    with Path(folder, str(number)).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(seconds)
+    grid = fp.make_grid(16)
+    networks, target = fp.Ensemble([8], seeds=[number]), fp.make_sinusoids(grid, [1])
+    run = fp.train(networks, grid, target, num_steps=20, learning_rate=0.01, progress=False)
+    return number, run.outputs
+
+
+def read_notes(folder: Path) -> dict[int, list[int]]:
+    """Return the processes that called `call_and_note`, by number."""
+    return {int(path.name): [int(n) for n in path.read_text().split()] for path in folder.iterdir()}
+
+
+def double(number: int, *, fails: bool = False) -> int:
+    """Return twice a number, or fail."""
+    if fails:
+        raise ValueError(f"number is {number}")
+    return 2 * number

@@ -12,7 +12,10 @@ from typing import Any
 
 from fprin_utils.build import readmes
 from fprin_utils.build.agreement import count_check_seeds, pool
-from fprin_utils.build.regenerate import FIGURES_DIR, Result, regenerate, resolve_notebook
+from fprin_utils.build.progress import Result
+from fprin_utils.build.regenerate import FIGURES_DIR, regenerate
+from fprin_utils.build.requests import resolve_notebook
+from fprin_utils.claims import TALLY_FIELDS
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import write_whole
 from fprin_utils.verdicts import RECORDING, REFERENCE, read_reference, select_own
@@ -87,7 +90,7 @@ def _add_run(test: dict[str, Any], seed: int, claim: Mapping[str, Any]) -> None:
     if "error" in claim:
         test |= {name: claim[name] for name in ("verdict", "error", "tolerance")}
         return
-    runs = test.get("runs", {}) | {str(seed): [claim[n] for n in ("successes", "trials", "seeds")]}
+    runs = test.get("runs", {}) | {str(seed): [claim[n] for n in TALLY_FIELDS]}
     test["runs"] = dict(sorted(runs.items(), key=lambda run: int(run[0])))
     test["verdict"] = pool(test).firm_verdict
 
