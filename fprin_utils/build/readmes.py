@@ -20,7 +20,7 @@ from fprin_utils.build.agreement import (
     pool,
 )
 from fprin_utils.checks import check_choice, check_list, check_texts
-from fprin_utils.claims import CONTROL_VERDICTS, VERDICTS, Tally
+from fprin_utils.claims import CONTROL_VERDICTS, TALLY_FIELDS, VERDICTS, Tally
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import NOTEBOOKS, ROOT, write_whole
 from fprin_utils.verdicts import (
@@ -32,6 +32,7 @@ from fprin_utils.verdicts import (
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 STEADINESS = ROOT / "benchmarks" / "steadiness.json"
+CLUSTER = ROOT / "benchmarks" / "cluster.json"
 FULL_LENGTH = ROOT / "figures" / "paper"
 HERE = Path(__file__).parent
 # What holds the words of a language: each English text and its translation.
@@ -40,7 +41,7 @@ TRANSLATIONS = {"en": None, "zh": HERE / "translations.json"}
 SENTENCES = json.loads((HERE / "sentences.json").read_text(encoding="utf-8"))
 # What a table may say after the next run, if it does not say it now.
 POSSIBLE_WORDS = (*VERDICTS.values(), *CONTROL_VERDICTS.values(), "supported in part", "never")
-TALLY_FIELDS = ("successes", "trials", "seeds")
+ALT_FULL_LENGTH = "The same panels after training at full length, with its settings"
 Say = Callable[[str], str]
 ADDRESS_PATTERN = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 
@@ -225,7 +226,8 @@ def format_full_length(say: Say = str) -> str:
         hours = say("{hours} hours of processor time").format(
             hours=f"{made['cpu_seconds'] / 3600:.1f}"
         )
-        pictures = [f"![{say(said['alt'])}]({folder}{notebook}.png)" for folder in ("", "paper/")]
+        pictures = [f"![{say(said['alt'])}]({notebook}.png)"]
+        pictures.append(f"![{say(ALT_FULL_LENGTH)}](paper/{notebook}.png)")
         rows = start_table(["", "`quick`", f"`paper` ({hours})"])
         rows.append(format_row(["", *pictures]))
         for claim in made["claims"]:
@@ -267,6 +269,30 @@ def format_speed_table(say: Say = str) -> str:
         cells = [say(workload["title"]), str(workload["num_seeds"])]
         cells += [f"{ratios[name]:.3g}" for name in others]
         rows.append(format_row([*cells, f"{ratios[bound]:.0%}"]))
+    return "\n".join(rows) + "\n"
+
+
+def format_cluster_table(_: Say = str) -> str:
+    """Return the table of benchmarks/README.md: what a cluster of so many workers would take."""
+    computed = json.loads(CLUSTER.read_text(encoding="utf-8"))["computed"]
+    rows = start_table(("Work", "Workers", "Hours", "Workers busy", "Scheduler busy"))
+    for work, name in (("profile `paper`", "paper"), ("100,000 trainings", "trainings")):
+        for workers, end in computed[name].items():
+            shares = [f"{end[share]:.1%}" for share in ("busy", "scheduler_busy")]
+            hours = f"{end['seconds'] / 3600:.3g}"
+            rows.append(format_row([work, f"{int(workers):,}", hours, *shares]))
+    return "\n".join(rows) + "\n"
+
+
+def format_sweeps_table(_: Say = str) -> str:
+    """Return the table of benchmarks/README.md: how much faster sweeps are with workers."""
+    measured = json.loads(CLUSTER.read_text(encoding="utf-8"))["sweeps"]
+    ways = list(next(iter(measured.values()))["speed_up"])
+    rows = start_table(("Sweep", "Trainings", "Longest share", *ways))
+    for notebook, sweep in measured.items():
+        tasks = sweep["task_seconds"]
+        cells = [notebook, str(len(tasks)), f"{max(tasks) / sum(tasks):.0%}"]
+        rows.append(format_row([*cells, *(f"{sweep['speed_up'][way]:.2f}" for way in ways)]))
     return "\n".join(rows) + "\n"
 
 
@@ -341,13 +367,18 @@ GALLERY = {
     "gallery": format_gallery,
     "full length": format_full_length,
 }
+SPEED = {
+    "speed": format_speed_table,
+    "sweeps": format_sweeps_table,
+    "cluster": format_cluster_table,
+}
 PAGES = {
     "README.md": ("en", {"sentences": format_sentences_table}),
     "README.zh-CN.md": ("zh", {"sentences": format_sentences_table}),
     "figures/README.md": ("en", GALLERY | {"steadiness": format_steadiness_table}),
     "figures/README.zh-CN.md": ("zh", GALLERY),
     "notebooks/README.md": ("en", {"notebooks": format_notebooks_table}),
-    "benchmarks/README.md": ("en", {"speed": format_speed_table}),
+    "benchmarks/README.md": ("en", SPEED),
     "CONTRIBUTING.md": ("en", {"agreement": format_agreement_table}),
 }
 
