@@ -99,6 +99,21 @@ def check_workers(client: Client) -> None:
             raise RuntimeError(f"worker {worker} has {difference}")
 
 
+def ask_for(device: Any, client: Client) -> dict[str, int] | None:
+    """Return the resources that a task on a device needs of a worker; None on a CPU.
+
+    Raises:
+        RuntimeError: If it needs a GPU and no worker has one: it would wait for ever.
+    """
+    if not str(device).startswith("cuda"):
+        return None
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not any(worker["resources"].get("GPU") for worker in workers):
+        address = client.scheduler.address
+        raise RuntimeError(f"no worker of {address} was started with --resources GPU=1")
+    return {"GPU": 1}
+
+
 def wait_for_each(
     futures: Iterable[Future], client: Client
 ) -> Iterator[tuple[Future, Any, BaseException | None]]:

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from fprin_utils.checks import check_kind, check_list, check_mapping, check_plain
 from fprin_utils.cluster import (
+    ask_for,
     check_versions,
     check_workers,
     connect,
@@ -73,7 +74,7 @@ def sweep(
         ValueError: If an argument is outside what is listed above.
         RuntimeError: If the function fails with some settings, after it has been called with the
             others, or if it fails with the first ten; names the settings. Or if a worker has
-            another version of a package.
+            another version of a package, or none has a GPU that is asked for.
         ConnectionError: If no scheduler answers, or it ends on the way.
     """
     check_kind("function", function, Callable, "a function")
@@ -156,15 +157,15 @@ def _call_there(
 ) -> _Done:
     """Call a function with all settings at once on a cluster."""
     run, versions, futures = uuid.uuid4().hex, read_versions(), {}
-    for needs_gpu in (False, True):
-        some = [name for name, point in waiting.items() if _needs_gpu(point) is needs_gpu]
+    for device in sorted({str(point.get("device")) for point in waiting.values()}):
+        some = [name for name, point in waiting.items() if str(point.get("device")) == device]
         made = client.map(
             _call,
             [waiting[name] for name in some],
             function=function,
             versions=versions,
             key=[f"setting-{run}-{name}" for name in some],
-            resources={"GPU": 1} if needs_gpu else None,
+            resources=ask_for(device, client),
         )
         futures |= dict(zip(made, some, strict=True))
     try:
@@ -172,10 +173,6 @@ def _call_there(
             yield futures.pop(future), result, error and _tell_error(error)
     finally:
         client.cancel([*futures])
-
-
-def _needs_gpu(point: Mapping[str, Any]) -> bool:
-    return str(point.get("device")).startswith("cuda")
 
 
 def _call(

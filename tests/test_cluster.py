@@ -52,8 +52,8 @@ class Cluster:
         self.stack.callback(process.kill)
         return process
 
-    def add_worker(self, **how):
-        options = ["--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder)]
+    def add_worker(self, *further, **how):
+        options = [*further, "--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder)]
         options += ["--no-dashboard", "--death-timeout", "20"]
         self.workers.append(self.start("worker", self.address, *options, **how))
         return self.workers[-1]
@@ -85,8 +85,8 @@ def shared(tmp_path_factory):
     """A scheduler with two workers, for tests that end neither."""
     started = Cluster(tmp_path_factory.mktemp("cluster"))
     with started.stack:
-        for _ in range(2):
-            started.add_worker()
+        started.add_worker()
+        started.add_worker("--resources", "GPU=1")
         started.wait_for_workers(2)
         yield started
 
@@ -198,6 +198,15 @@ def test_errors_name_their_settings_and_the_rest_is_done(shared):
     called = []
     with pytest.raises(RuntimeError, match="10 of 10 settings failed; the first of them:"):
         fp.sweep(lambda number: called.append(number / 0), {"number": range(100)})
+
+
+def test_what_needs_a_gpu_goes_to_a_worker_that_has_one(shared, start_cluster):
+    settings = {"device": ["cuda"], "number": range(6)}
+    processes = fp.sweep(tiny.tell_process, settings, client=shared.address)
+    assert set(processes) == {shared.workers[1].pid}
+    without = start_cluster(1).address
+    with pytest.raises(RuntimeError, match=f"no worker of {without} was started with --resources"):
+        fp.sweep(tiny.tell_process, settings, client=without)
 
 
 def test_nobody_answers(tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ from fprin_utils import files
 from fprin_utils.build.execution import Job, Outcome, run_notebook, store_outputs
 from fprin_utils.build.progress import ProgressLines, Result, format_table
 from fprin_utils.build.requests import check_request, parse_parameters, resolve_notebook
-from fprin_utils.cluster import connect, read_versions, start_workers, wait_for_each
+from fprin_utils.cluster import ask_for, connect, read_versions, start_workers, wait_for_each
 from fprin_utils.files import ROOT, InUseError, Lock, clear_folder, write_all_whole
 
 FIGURES_DIR = ROOT / "figures"
@@ -81,7 +81,6 @@ def regenerate(
     environment = dict(environment or {})
     if scheduler is None:
         environment = {"OMP_NUM_THREADS": str(max(1, num_cores // jobs))} | environment
-    needs_gpu = str(parameters.get("device")).startswith("cuda") and scheduler is not None
     with contextlib.ExitStack() as stack:
         locks = {name: stack.enter_context(_claim(name, output_dir)) for name in notebooks}
         clear_folder(output_dir)
@@ -90,7 +89,8 @@ def regenerate(
         lines = stack.enter_context(contextlib.closing(ProgressLines(notebooks)))
         topic = f"fprin-{uuid.uuid4().hex}"
         client.subscribe_topic(topic, lines.hear)
-        tasks = {}
+        tasks, device = {}, parameters.get("device") if scheduler else "cpu"
+        resources = ask_for(device, client)
         for name in notebooks:
             job = Job(
                 notebook=name,
@@ -102,7 +102,6 @@ def regenerate(
                 topic=topic,
                 versions=read_versions(),
             )
-            resources = {"GPU": 1} if needs_gpu else None
             task = client.submit(run_notebook, job, key=f"{name}-{topic}", resources=resources)
             tasks[task] = name
         results = {}
