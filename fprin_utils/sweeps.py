@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-import io
 import itertools
 import json
 import os
 import pickle
 import sys
 import time
-import types
 import uuid
 import warnings
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar
+from typing import Any
 
 import cloudpickle
 from distributed import Client
@@ -64,8 +61,8 @@ def sweep(
             that has the resource GPU.
         settings: A grid, values by name, of which each is combined with each, the last name's
             fastest; or a list of settings. Values are plain: numbers, texts, lists of them, None.
-        client: A Dask client, or the address of a scheduler, such as "tcp://host:8786". None: one
-            setting after the other in this process, with all of its threads.
+        client: A Dask client, or the address of a scheduler, with its port. None: one setting after
+            the other in this process, with all of its threads.
 
     Returns:
         What the function returns for each setting, in the order of the settings.
@@ -231,31 +228,13 @@ class _Kept:
         self._new, self._saved = {}, time.monotonic()
 
 
-class _CodePickler(cloudpickle.Pickler):
-    """Pickles what a function does and refers to, and not where it stands.
-
-    In a notebook the name of a cell's file is another in each kernel.
-    """
-
-    dispatch_table: ClassVar = ChainMap(
-        {types.CodeType: lambda code: (tuple, (_list_code(code),))},
-        cloudpickle.Pickler.dispatch_table,
-    )
-
-
-def _list_code(code: types.CodeType) -> tuple[Any, ...]:
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    arguments = (code.co_argcount, code.co_kwonlyargcount, code.co_flags)
-    return (code.co_code, code.co_consts, *names, *arguments, code.co_exceptiontable)
-
-
 def _digest(function: Callable[..., Any]) -> str:
     """Return a digest of a function, all that it refers to, and versions."""
-    content = io.BytesIO()
-    _CodePickler(content).dump((function, read_versions()))
+    # Where a function stands is left out: in a notebook, that is another file in each kernel.
+    digest = hashlib.sha256(cloudpickle.dumps((function, read_versions())))
     # Of a function that is imported, its name is pickled; the module says what it does.
     module = sys.modules.get(getattr(function, "__module__", None))
     if module is not None and module.__name__ != "__main__":
         with contextlib.suppress(OSError, TypeError):
-            content.write(inspect.getsource(module).encode())
-    return hashlib.sha256(content.getvalue()).hexdigest()[:16]
+            digest.update(inspect.getsource(module).encode())
+    return digest.hexdigest()[:16]
