@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+from fprin_utils import figures, files
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -49,4 +51,13 @@ def screenshots():
     default = Path(__file__).with_name("screenshots")
     folder = Path(os.environ.get("FPRIN_SCREENSHOTS") or default)
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """A folder for tiny notebooks, which are run instead of the real ones."""
+    folder = tmp_path / "notebooks"
+    assert figures.NOTEBOOKS.is_dir()  # What is known stays, whatever is run.
+    monkeypatch.setattr(files, "NOTEBOOKS", folder)
     return folder

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +17,19 @@ import psutil
 import pytest
 import tiny
 from nbclient import NotebookClient
-from tiny import FIRST, FOURTH, SAVE, call_and_note, read_notes, read_seeds, write_notebook
+from tiny import (
+    FIRST,
+    FOURTH,
+    SAVE,
+    call_and_note,
+    read_notes,
+    read_seeds,
+    wait_for,
+    write_notebook,
+)
 
 import fprin_utils as fp
-from fprin_utils import cluster, figures, files, sweeps
+from fprin_utils import cluster, sweeps
 from fprin_utils.build import regenerate
 from fprin_utils.files import ROOT
 
@@ -101,14 +109,6 @@ def notes(tmp_path):
     folder = tmp_path / "notes"
     folder.mkdir()
     return folder
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (met := condition()):
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
-    return met
 
 
 def assert_same(results, others):
@@ -220,14 +220,6 @@ def test_nobody_answers(tmp_path, monkeypatch, capsys):
     assert regenerate.main([*arguments, "--output", str(tmp_path / "new")]) == 2
     told = "regenerate: no scheduler answers at tcp://127.0.0.1:9\n"
     assert capsys.readouterr().err == told
-
-
-@pytest.fixture
-def notebooks(tmp_path, monkeypatch):
-    folder = tmp_path / "notebooks"
-    assert figures.NOTEBOOKS.is_dir()  # What is known stays, whatever is run.
-    monkeypatch.setattr(files, "NOTEBOOKS", folder)
-    return folder
 
 
 WAIT = """\

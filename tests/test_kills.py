@@ -13,9 +13,8 @@ from itertools import pairwise
 
 import psutil
 import pytest
-from tiny import COMMAND, FIRST, FOURTH, SAVE, read_seeds, write_notebook
+from tiny import COMMAND, FIRST, FOURTH, SAVE, read_seeds, wait_for, write_notebook
 
-from fprin_utils import figures, files
 from fprin_utils.build import regenerate
 from fprin_utils.files import Lock
 
@@ -70,14 +69,6 @@ def drop_servers(processes):
     return left
 
 
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (met := condition()):
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.05)
-    return met
-
-
 def test_who_is_killed_takes_worker_and_kernel_along_at_any_moment(tmp_path, monkeypatch):
     notebooks, marks = tmp_path / "notebooks", tmp_path / "marks"
     marks.mkdir()
@@ -129,14 +120,10 @@ def test_who_is_killed_takes_worker_and_kernel_along_at_any_moment(tmp_path, mon
                     process.kill()
 
 
-@pytest.fixture
-def notebooks(tmp_path, monkeypatch):
-    folder = tmp_path / "notebooks"
-    assert figures.NOTEBOOKS.is_dir()  # What is known stays, whatever is run.
-    monkeypatch.setattr(files, "NOTEBOOKS", folder)
+@pytest.fixture(autouse=True)
+def _note_here(tmp_path, monkeypatch):
     monkeypatch.setenv("FPRIN_MARKS", str(tmp_path))
     monkeypatch.setenv("FPRIN_TRIAL", "mark")
-    return folder
 
 
 def start(notebooks, output, *arguments):

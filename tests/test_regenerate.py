@@ -11,7 +11,6 @@ import psutil
 import pytest
 from tiny import COMMAND, FIRST, FOURTH, SAVE, TRAIN, write_notebook
 
-from fprin_utils import figures, files
 from fprin_utils.build import regenerate, requests
 from fprin_utils.build.execution import store_outputs
 from fprin_utils.build.progress import Result, format_table
@@ -56,15 +55,6 @@ def test_parameter_values_are_read_as_literals_or_else_as_text():
     assert parse(["a={[1]:2}"]) == {"a": "{[1]:2}"}
     with pytest.raises(ValueError, match="parameter 'seed' is given twice"):
         parse(["seed=1", "num_steps=2", "seed=1"])
-
-
-@pytest.fixture
-def notebooks(tmp_path, monkeypatch):
-    """A folder for tiny notebooks, which are run instead of the real ones."""
-    folder = tmp_path / "notebooks"
-    assert figures.NOTEBOOKS.is_dir()  # What is known stays, whatever is run.
-    monkeypatch.setattr(files, "NOTEBOOKS", folder)
-    return folder
 
 
 def test_a_failing_notebook_does_not_stop_the_others(tmp_path, notebooks, capsys):

@@ -4,7 +4,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -99,3 +101,12 @@ def double(number: int, *, fails: bool = False) -> int:
 def tell_process(**_: object) -> int:
     """Return the process in which this is called, whatever the setting."""
     return os.getpid()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """Wait until a condition is met; return what it gives then."""
+    deadline = time.monotonic() + seconds
+    while not (met := condition()):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)
+    return met
