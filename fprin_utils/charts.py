@@ -58,8 +58,7 @@ def plot_against(
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.set_xticks(settings, [f"{setting:g}" for setting in settings])
     ax.minorticks_off()
-    if log:
-        ax.set_yscale("log")
+    ax.set_yscale(_choose_scale(log, values))
     if len(values) > 1:
         ax.legend()
     return lines
@@ -98,8 +97,14 @@ def plot_cases(
         (dots[case],) = ax.plot(spread, each, "o", linestyle="none", markersize=3.5)
     draw_level(ax, level)
     ax.set_xticks(range(len(arrays)), list(arrays))
-    ax.set(xlim=(-0.5, len(arrays) - 0.5), ylabel=ylabel, yscale="log" if log else "linear")
+    ax.set(xlim=(-0.5, len(arrays) - 0.5), ylabel=ylabel, yscale=_choose_scale(log, arrays))
     return dots
+
+
+def _choose_scale(log: bool, values: Mapping[str, np.ndarray]) -> str:
+    """Return the scale of an axis: where nothing is finite, a logarithmic one has no ticks."""
+    is_drawn = any(np.isfinite(each).any() for each in values.values())
+    return "log" if log and is_drawn else "linear"
 
 
 def plot_map(

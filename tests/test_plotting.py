@@ -193,3 +193,12 @@ def test_a_heat_map_of_one_frequency_has_a_row():
     (mesh,) = find_axes(drawn).collections
     heights = mesh.get_coordinates()[:, 0, 1]
     assert heights.tolist() == [-0.5, 0.5]
+
+
+def test_what_never_happened_is_an_empty_panel():
+    figure, (left, right) = plt.subplots(1, 2)
+    never = np.full((2, 3), np.inf)
+    fp.plot_against([1, 2], {"a": never}, xlabel="width", ylabel="steps", ax=left)
+    fp.plot_cases({"a": never[0]}, ylabel="steps", log=True, ax=right)
+    figure.canvas.draw()
+    plt.close(figure)
