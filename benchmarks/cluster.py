@@ -95,7 +95,7 @@ def _measure_in_a_process(code: str, threads: int = 1) -> Any:
     their parent was started with.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "FPRIN_SWEEPS": ""}
-    code = f"import json\nfrom benchmarks.cluster import *\nprint(json.dumps({code}))"
+    code = f"from benchmarks.cluster import *\nprint(json.dumps({code}))"
     command = [sys.executable, "-c", code]
     told = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True

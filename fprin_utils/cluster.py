@@ -99,6 +99,11 @@ def check_workers(client: Client) -> None:
             raise RuntimeError(f"worker {worker} has {difference}")
 
 
+def tell_error(error: BaseException) -> str:
+    """Return in words what went wrong in a task."""
+    return f"{type(error).__name__}: {error}"
+
+
 def ask_for(device: Any, client: Client) -> dict[str, int] | None:
     """Return the resources that a task on a device needs of a worker; None on a CPU.
 

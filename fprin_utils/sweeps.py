@@ -29,6 +29,7 @@ from fprin_utils.cluster import (
     check_workers,
     connect,
     read_versions,
+    tell_error,
     wait_for_each,
 )
 from fprin_utils.files import write_whole
@@ -82,11 +83,15 @@ def sweep(
     names = [json.dumps(point, sort_keys=True) for point in points]
     waiting = {n: p for n, p in zip(names, points, strict=True) if n not in kept.results}
     failures: dict[str, str] = {}
-    num_known = len(set(names)) - len(waiting)
+    num_settings = len(set(names))
     with (
         _open_client(client) as opened,
         tqdm(
-            total=len(set(names)), initial=num_known, unit="setting", desc="sweep", mininterval=1
+            total=num_settings,
+            initial=num_settings - len(waiting),
+            unit="setting",
+            desc="sweep",
+            mininterval=1,
         ) as bar,
         kept,
     ):
@@ -145,7 +150,7 @@ def _call_here(function: Callable[..., Any], waiting: Mapping[str, Mapping[str, 
         try:
             result, failure = function(**point), None
         except Exception as error:
-            result, failure = None, _tell_error(error)
+            result, failure = None, tell_error(error)
         yield name, result, failure
 
 
@@ -167,7 +172,7 @@ def _call_there(
         futures |= dict(zip(made, some, strict=True))
     try:
         for future, result, error in wait_for_each(futures, client):
-            yield futures.pop(future), result, error and _tell_error(error)
+            yield futures.pop(future), result, error and tell_error(error)
     finally:
         client.cancel([*futures])
 
@@ -178,10 +183,6 @@ def _call(
     """Call a function with a setting, on a worker."""
     check_versions(versions)
     return function(**point)
-
-
-def _tell_error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 class _Kept:

@@ -78,6 +78,14 @@ def test_a_failing_notebook_does_not_stop_the_others(tmp_path, notebooks, capsys
     assert record["parameters"]["seed"] == 5
 
 
+def test_notebooks_run_in_the_order_given(tmp_path, notebooks):
+    log, names = tmp_path / "log", regenerate.fp.figures.list_notebooks()[5::-1]
+    for name in names:
+        write_notebook(notebooks, name, f"print(notebook, file=open({str(log)!r}, 'a'))", SAVE)
+    regenerate.regenerate(names, output_dir=tmp_path / "output", jobs=1)
+    assert log.read_text().split() == names
+
+
 def test_a_notebook_that_fails_after_it_saved_its_figure_has_failed(tmp_path, notebooks):
     write_notebook(notebooks, FIRST, SAVE, "raise ValueError('too late')")
     (result,) = regenerate.regenerate([FIRST], output_dir=tmp_path / "output")

@@ -26,7 +26,14 @@ from fprin_utils import files
 from fprin_utils.build.execution import Job, Outcome, run_notebook, store_outputs
 from fprin_utils.build.progress import ProgressLines, Result, format_table
 from fprin_utils.build.requests import check_request, parse_parameters, resolve_notebook
-from fprin_utils.cluster import ask_for, connect, read_versions, start_workers, wait_for_each
+from fprin_utils.cluster import (
+    ask_for,
+    connect,
+    read_versions,
+    start_workers,
+    tell_error,
+    wait_for_each,
+)
 from fprin_utils.files import ROOT, InUseError, Lock, clear_folder, write_all_whole
 
 FIGURES_DIR = ROOT / "figures"
@@ -102,8 +109,8 @@ def regenerate(
                 topic=topic,
                 versions=read_versions(),
             )
-            task = client.submit(run_notebook, job, key=f"{name}-{topic}", resources=resources)
-            tasks[task] = name
+            how = {"resources": resources, "priority": -len(tasks)}  # in the order given
+            tasks[client.submit(run_notebook, job, key=f"{name}-{topic}", **how)] = name
         results = {}
         for task, outcome, error in wait_for_each(tasks, client):
             name, outcome = tasks[task], _collect(outcome, error)
@@ -119,7 +126,7 @@ def _collect(outcome: Outcome | None, error: BaseException | None) -> Outcome:
     """Return what came out of a task, also if it failed."""
     if isinstance(error, KilledWorker):
         return Outcome("its worker ended while running it, and so did a second one; see memory")
-    return Outcome(f"{type(error).__name__}: {error}") if error else outcome
+    return Outcome(tell_error(error)) if error else outcome
 
 
 def _keep(
