@@ -45,12 +45,13 @@ readme: $(VENV)/.ready
 	$(RUN) -m fprin_utils.build.readmes
 	$(RUN) -c 'from fprin_utils.play import pages; pages.update_players()'
 
-# For maintainers: resolve the dependencies of pyproject.toml anew, around a given torch.
+# For maintainers: resolve the dependencies of pyproject.toml anew, around a given torch. From 4.25 on
+# jsonschema builds the parsers of a grammar in every process that reads a notebook, for two seconds.
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install torch==2.13.0
-	$(VENV)-lock/bin/python -m pip install '.[test,site]'
+	$(VENV)-lock/bin/python -m pip install '.[test,site]' 'jsonschema<4.25'
 	$(VENV)-lock/bin/python -m pip freeze --exclude fprin_utils > $(VENV)-lock/frozen
 	sed 's/+cpu$$//' $(VENV)-lock/frozen > requirements.lock
 	rm -rf $(VENV)-lock

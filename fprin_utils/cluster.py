@@ -149,6 +149,10 @@ def start_workers(num_workers: int) -> Iterator[Client]:
         # What waits can be given to whoever is free first.
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.scheduler.allowed-failures": MOST_DEATHS,
+        # Dask would look a hundred times a second at what each worker does and fifty times at
+        # whether its loops still turn: a quarter of a core for a scheduler and two workers.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "500ms",
     }
     with (
         dask.config.set(options),

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,16 +243,29 @@ def save_figure(
     }
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     contents = {"json": text.encode("utf-8")}
-    for ending in PICTURE_FORMATS:
-        # Without date and software version the same picture gives the same bytes.
-        dated = {"png": "Software", "pdf": "CreationDate"}[ending]
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=ending, metadata={dated: None})
-        contents[ending] = drawn.getvalue()
+    with _lay_out_once(figure):
+        for ending in PICTURE_FORMATS:
+            # Without date and software version the same picture gives the same bytes.
+            dated = {"png": "Software", "pdf": "CreationDate"}[ending]
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=ending, metadata={dated: None})
+            contents[ending] = drawn.getvalue()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     base = settings.output_dir / settings.notebook
     write_all_whole({base.with_name(f"{base.name}.{end}"): what for end, what in contents.items()})
     return settings.output_dir / f"{settings.notebook}.png"
+
+
+@contextlib.contextmanager
+def _lay_out_once(figure: Figure) -> Iterator[None]:
+    """Place the parts of a figure once for all pictures drawn within; each would do so twice."""
+    engine = figure.get_layout_engine()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine or "none")
 
 
 def describe_training(run: TrainingRun) -> str:
@@ -274,7 +287,8 @@ def show_figure(figure: Figure, settings: Settings) -> DisplayedFigure:
     check_kind("settings", settings, Settings, "what configure returns")
     plt.close(figure)  # A notebook would show it a second time, without the text.
     drawn, shrunk = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=figure.dpi, metadata={"Software": None})
+    with _lay_out_once(figure):
+        figure.savefig(drawn, format="png", dpi=figure.dpi, metadata={"Software": None})
     # A notebook holds it twice; with 256 colours it looks the same and takes a third of the room.
     PIL.Image.open(drawn).convert("RGB").quantize(256).save(shrunk, format="png", optimize=True)
     return DisplayedFigure(shrunk.getvalue(), read_metadata(settings.notebook).get("alt", ""))
