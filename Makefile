@@ -6,6 +6,9 @@ SUITS := 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[
 VENV := .venv
 RUN := $(VENV)/bin/python
 
+CHECK := env -u FPRIN_PROFILE FPRIN_SWEEPS= OMP_NUM_THREADS=1 $(RUN) -m pytest \
+  --numprocesses auto --dist loadscope --nbval-lax -o filterwarnings=default
+
 .PHONY: figures test site benchmark notebooks readme lock clean
 
 # make figures [PROFILE=smoke] [NOTEBOOKS="01 04"] [OUTPUT=folder] [JOBS=2] [PARAMETERS="seed=3"]
@@ -23,8 +26,10 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff format --check .
 	@# In the order of their names, so that no long file is left for the end.
 	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25
-	env -u FPRIN_PROFILE FPRIN_CHECK=1 FPRIN_SWEEPS= OMP_NUM_THREADS=1 $(RUN) -m pytest \
-	  --numprocesses auto --dist loadscope --nbval-lax -o filterwarnings=default notebooks
+	@# Few seeds first; what fails with them, or looks suspicious, runs once more with as many as it
+	@# takes to tell. Status 1 of pytest: tests failed, and nothing else went wrong.
+	FPRIN_CHECK=first $(CHECK) notebooks || { [ $$? -eq 1 ] && \
+	  suspicious=$$($(RUN) tests/failed_notebooks.py) && FPRIN_CHECK=second $(CHECK) $$suspicious; }
 
 # The notebooks and the package as pages to read in a browser, without a network.
 site: $(VENV)/.ready

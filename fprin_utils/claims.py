@@ -34,8 +34,9 @@ CONTROL_VERDICTS = {
     "mixed": "as it should be",
     "not reached": "not reached",
 }
-# Outcomes disagree where Fisher's exact test finds them this unlikely to have one share.
-SIGNIFICANCE = 1e-4
+# Outcomes disagree where Fisher's exact test finds them this unlikely to have one share. At a first
+# look, with few seeds, this much is enough for a second one.
+SIGNIFICANCE, SUSPICION = 1e-4, 0.02
 
 
 def compute_share_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -130,28 +131,31 @@ class Tally:
         """The verdict, or `mixed` where two outcomes more or fewer would change it."""
         return self.verdict if self.is_settled() else "mixed"
 
-    def agrees_with(self, reference: Tally) -> bool:
+    def agrees_with(self, reference: Tally, significance: float = SIGNIFICANCE) -> bool:
         """Tell whether these outcomes may have the same shares as others that were stored.
 
         They do not where a verdict is turned into its opposite, or where Fisher's exact test
         tells apart the shares that held, or the shares that were reached.
+
+        Args:
+            reference: The stored outcomes.
+            significance: Value of p below which the test tells shares apart.
         """
-        return _agree(self, reference)
+        return _agree(self, reference, significance)
 
 
 @cache
-def _agree(today: Tally, reference: Tally) -> bool:
+def _agree(today: Tally, reference: Tally, significance: float) -> bool:
     if {today.verdict, reference.verdict} == {"holds", "fails"}:
         return False
-    return not (
-        _differ(today.successes, today.trials, reference.successes, reference.trials)
-        or _differ(today.trials, today.seeds, reference.trials, reference.seeds)
-    )
+    held = _compare_shares(today.successes, today.trials, reference.successes, reference.trials)
+    reached = _compare_shares(today.trials, today.seeds, reference.trials, reference.seeds)
+    return min(held, reached) >= significance
 
 
-def _differ(successes: int, trials: int, others: int, other_trials: int) -> bool:
+def _compare_shares(successes: int, trials: int, others: int, other_trials: int) -> float:
     table = [[successes, trials - successes], [others, other_trials - others]]
-    return bool(scipy.stats.fisher_exact(table).pvalue < SIGNIFICANCE)
+    return float(scipy.stats.fisher_exact(table).pvalue)
 
 
 @dataclass(frozen=True)

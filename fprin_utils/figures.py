@@ -33,7 +33,7 @@ from fprin_utils.claims import Claim, Identity
 from fprin_utils.files import NOTEBOOKS, write_all_whole
 from fprin_utils.provenance import describe_run
 from fprin_utils.training import TrainingRun
-from fprin_utils.verdicts import CHECKING, Reference, find_reference, read_check_seeds
+from fprin_utils.verdicts import Reference, find_reference, read_check_seeds
 
 PROFILES = ("smoke", "quick", "paper")
 DEFAULT_PROFILE = "quick"
@@ -130,8 +130,8 @@ def configure(notebook: str, parameters: Mapping[str, Any]) -> Settings:
 
     Returns:
         The settings. The profile None is the environment variable FPRIN_PROFILE, else "quick".
-        Where the environment variable FPRIN_CHECK is set, num_seeds is as large as a comparison
-        with the reference needs, unless it is given as a plain number.
+        Where the environment variable FPRIN_CHECK is "first" or "second", num_seeds is as large
+        as that look at the reference needs, unless it is given as a plain number.
 
     Raises:
         ValueError: If a name is unknown, a profile has no value, or a common one is out of range.
@@ -152,7 +152,7 @@ def configure(notebook: str, parameters: Mapping[str, Any]) -> Settings:
     settled["seed"] = check_whole("seed", settled["seed"])
     settled["num_seeds"] = check_whole("num_seeds", settled["num_seeds"], least=1)
     is_open = isinstance(given["num_seeds"], Mapping)
-    if os.environ.get(CHECKING) and is_open and profile == DEFAULT_PROFILE:
+    if is_open and profile == DEFAULT_PROFILE:
         settled["num_seeds"] = read_check_seeds(notebook) or settled["num_seeds"]
     settled = {name: check_plain(name, value) for name, value in settled.items()}
     if "threshold" in settled:

@@ -16,6 +16,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from fprin_utils.checks import (
+    check_choice,
     check_kind,
     check_list,
     check_mapping,
@@ -25,6 +26,8 @@ from fprin_utils.checks import (
 )
 from fprin_utils.claims import (
     CONTROL_VERDICTS,
+    SIGNIFICANCE,
+    SUSPICION,
     VERDICTS,
     Claim,
     Identity,
@@ -36,8 +39,8 @@ from fprin_utils.files import NOTEBOOKS
 REFERENCE = NOTEBOOKS / "verdicts.json"
 # Set while the reference is made: what runs then belongs to it.
 RECORDING = "FPRIN_RECORD"
-# Set in `make test`: as many seeds as the comparison needs, and no more.
-CHECKING = "FPRIN_CHECK"
+# Set in `make test`, to one of the looks that it takes: as many seeds as that needs, and no more.
+CHECKING, LOOKS = "FPRIN_CHECK", ("first", "second")
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,23 @@ def find_reference(notebook: str, profile: str, values: Mapping[str, Any]) -> Re
 
 
 def read_check_seeds(notebook: str) -> int | None:
-    """Return how many seeds a check of a notebook needs; None where nothing is stored of it."""
+    """Return how many seeds the look that is being taken at a notebook needs.
+
+    Raises:
+        ValueError: If the environment variable FPRIN_CHECK names no look.
+
+    Returns:
+        The number; None where no look is being taken, or nothing is stored of the notebook.
+    """
     check_texts(notebook=notebook)
-    return read_reference().get(notebook, {}).get("check_seeds")
+    look = _find_look()
+    seeds = read_reference().get(notebook, {}).get("check_seeds")
+    return seeds[LOOKS.index(look)] if look and seeds else None
+
+
+def _find_look() -> str:
+    look = os.environ.get(CHECKING, "")
+    return check_choice(CHECKING, look, LOOKS) if look else ""
 
 
 def compare_claims(claims: Sequence[Claim | Identity], reference: Reference) -> str:
@@ -165,7 +182,8 @@ def _compare(claim: Claim | Identity, reference: Reference, *, is_control: bool 
     wanted = reference.find(claim, is_control=is_control)
     if wanted is None:
         return "is not in the reference"
-    if not tested.tally.agrees_with(wanted):
+    is_first = _find_look() == LOOKS[0]
+    if not tested.tally.agrees_with(wanted, SUSPICION if is_first else SIGNIFICANCE):
         return (
             f"DISAGREES: {describe_tally(tested.tally)}, in the reference {describe_tally(wanted)}"
         )

@@ -10,13 +10,14 @@ import fprin_utils as fp
 from fprin_utils import verdicts
 from fprin_utils.build.agreement import (
     POWER,
+    SECOND_POWER,
     compute_power,
     count_check_seeds,
     count_seeds_needed,
     pool,
 )
 from fprin_utils.build.readmes import summarise_verdicts
-from fprin_utils.claims import CONTROL_VERDICTS
+from fprin_utils.claims import CONTROL_VERDICTS, SUSPICION
 from fprin_utils.verdicts import Reference, describe_effect, read_reference
 
 NOTEBOOK = "01_one_dimensional_peaks"
@@ -50,7 +51,8 @@ def test_nothing_changed_raises_an_alarm_in_less_than_one_of_a_hundred_suites():
     """Shares are drawn from what the reference leaves possible, then outcomes with these shares."""
     rng, suites = np.random.default_rng(0), 20_000
     alarms = np.zeros(suites, dtype=bool)
-    needed = {name: entry["check_seeds"] for name, entry in read_reference().items()}
+    # As if a second look were always taken.
+    needed = {name: max(entry["check_seeds"] or [0]) for name, entry in read_reference().items()}
     tests = list_tests()
     assert len(tests) > 40
     for notebook, part in tests:
@@ -76,15 +78,16 @@ def test_nothing_changed_raises_an_alarm_in_less_than_one_of_a_hundred_suites():
 
 def test_a_share_that_falls_to_one_half_is_found_in_four_of_five_checks():
     for notebook, part in list_tests():
-        reference, seeds = pool(part), read_reference()[notebook]["check_seeds"]
+        reference, looks = pool(part), read_reference()[notebook]["check_seeds"]
         share = reference.successes / max(reference.trials, 1)
         if reference.trials and not 0.1 < share < 0.9:
-            assert compute_power(reference, seeds) >= POWER, part["statement"]
+            assert compute_power(reference, *looks) >= POWER, part["statement"]
 
 
 def test_a_check_has_the_seeds_that_it_needs():
     for notebook, entry in read_reference().items():
-        assert entry["check_seeds"] == count_check_seeds(entry), notebook
+        needed = count_check_seeds(entry)
+        assert entry["check_seeds"] == (needed and list(needed)), notebook
 
 
 @pytest.mark.parametrize("successes", range(44, 49))
@@ -98,8 +101,8 @@ def test_as_many_seeds_as_are_needed_and_no_more(successes):
         agrees = [fp.claims.Tally(int(n), seeds, seeds).agrees_with(reference) for n in drawn]
         return 1 - np.average(agrees, weights=times)
 
-    assert find_share(seeds) > POWER - 0.01
-    assert find_share(seeds - 1) < POWER + 0.01 or seeds == 8
+    assert find_share(seeds) > SECOND_POWER - 0.01
+    assert find_share(seeds - 1) < SECOND_POWER + 0.01 or seeds == 8
     mirrored = fp.claims.Tally(48 - successes, 48, 48)
     assert count_seeds_needed(mirrored) == seeds
 
@@ -108,7 +111,25 @@ def test_the_exact_power_is_that_of_the_binomial_distribution():
     reference = fp.claims.Tally(48, 48, 48)
     found = [n for n in range(11) if not fp.claims.Tally(n, 10, 10).agrees_with(reference)]
     assert found == list(range(len(found)))
-    assert compute_power(reference, 10) == pytest.approx(binom.cdf(found[-1], 10, 0.5))
+    assert compute_power(reference, 10, 10) == pytest.approx(binom.cdf(found[-1], 10, 0.5))
+
+
+@pytest.mark.parametrize("counts", [(96, 96, 96), (86, 92, 96), (7, 84, 96)])
+def test_the_power_of_two_looks_is_what_a_simulation_finds(counts):
+    reference, rng = fp.claims.Tally(*counts), np.random.default_rng(0)
+    trials = [seeds * reference.trials // reference.seeds for seeds in (9, 30)]
+    draws = rng.random((20_000, trials[1])) < 0.5
+    found = []
+    for few, many in zip(draws[:, : trials[0]].sum(axis=1), draws.sum(axis=1), strict=True):
+        first, second = (
+            fp.claims.Tally(int(few), trials[0], 9),
+            fp.claims.Tally(int(many), trials[1], 30),
+        )
+        found.append(
+            not first.agrees_with(reference, SUSPICION) and not second.agrees_with(reference)
+        )
+    assert compute_power(reference, 9, 30) == pytest.approx(np.mean(found), abs=0.015)
+    assert 0.3 < np.mean(found) < compute_power(reference, 30, 30)
 
 
 @pytest.mark.parametrize("seeds", [6, 10, 16])
@@ -184,7 +205,7 @@ class TestReference:
     @pytest.fixture(autouse=True)
     def stored(self, tmp_path, monkeypatch):
         entry = {"profile": "quick", "parameters": {"num_steps": 10}, "tests": STORED}
-        entry["check_seeds"] = 11
+        entry["check_seeds"] = [11, 23]
         path = tmp_path / "verdicts.json"
         path.write_text(json.dumps({NOTEBOOK: entry}))
         monkeypatch.setattr(verdicts, "REFERENCE", path)
@@ -213,10 +234,21 @@ class TestReference:
         assert fp.compare_claims([make_claim()], reference) == text
 
     def test_sets_the_number_of_seeds_of_a_check(self, monkeypatch):
+        assert self.configure().num_seeds == 16
+        for look, seeds in (("first", 11), ("second", 23)):
+            monkeypatch.setenv("FPRIN_CHECK", look)
+            assert self.configure().num_seeds == seeds
+            assert self.configure(num_seeds=3).num_seeds == 3
+            assert self.configure(profile="smoke").num_seeds == 16
         monkeypatch.setenv("FPRIN_CHECK", "1")
-        assert self.configure().num_seeds == 11
-        assert self.configure(num_seeds=3).num_seeds == 3
-        assert self.configure(profile="smoke").num_seeds == 16
+        with pytest.raises(ValueError, match="FPRIN_CHECK '1' is not one of first, second"):
+            self.configure()
+
+    @pytest.mark.parametrize("look", ["", "first", "second"])
+    def test_is_compared_with_strictly_at_a_first_look_alone(self, monkeypatch, look):
+        monkeypatch.setenv("FPRIN_CHECK", look)
+        text = fp.compare_claims([make_claim(held=12)], self.configure().reference)
+        assert ("DISAGREES" in text) == (look == "first")
 
     def test_may_be_missing(self, monkeypatch, tmp_path):
         monkeypatch.setattr(verdicts, "REFERENCE", tmp_path / "none.json")

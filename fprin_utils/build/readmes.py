@@ -344,18 +344,20 @@ def _format_steadiness(
 
 def format_agreement_table(_: Say = str) -> str:
     """Return the table of CONTRIBUTING.md: what the comparison with the reference finds."""
-    header = ("Notebook", "Seeds in a check", "Seeds in the reference", "False alarm", "Found")
+    header = ("Notebook", "First look", "Second", "Reference", "False alarm", "Found")
     rows, alarms = start_table(header), []
     for notebook, entry in read_reference().items():
-        tallies, seeds = list_tallies(entry), entry["check_seeds"]
+        tallies = list_tallies(entry)
         if not tallies:
             continue
-        alarms.append(sum(compute_false_alarm(tally, seeds) for tally in tallies))
-        found = [compute_power(tally, seeds) for tally in filter(is_extreme, tallies)]
+        first, second = entry["check_seeds"]
+        alarms.append(sum(compute_false_alarm(tally, second) for tally in tallies))
+        found = [compute_power(tally, first, second) for tally in filter(is_extreme, tallies)]
         most = max(tally.seeds for tally in tallies)
         least = f"{min(found):.2f}" if found else "-"
-        rows.append(format_row([notebook, str(seeds), str(most), f"{alarms[-1]:.1e}", least]))
-    rows.append(format_row(["all", "", "", f"{sum(alarms):.1e}", ""]))
+        seeds = [str(first), str(second), str(most)]
+        rows.append(format_row([notebook, *seeds, f"{alarms[-1]:.1e}", least]))
+    rows.append(format_row(["all", "", "", "", f"{sum(alarms):.1e}", ""]))
     return "\n".join(rows) + "\n"
 
 
