@@ -60,8 +60,11 @@ def compute_share_interval(successes: int, trials: int) -> tuple[float, float]:
 
 @cache
 def _find_interval(successes: int, trials: int) -> tuple[float, float]:
-    interval = scipy.stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
-    return float(interval.low), float(interval.high)
+    # Quantiles of the beta distribution; scipy.stats.binomtest would search for them, slowly.
+    misses = trials - successes
+    low = scipy.special.betaincinv(successes, misses + 1, 0.025) if successes else 0.0
+    high = scipy.special.betaincinv(successes + 1, misses, 0.975) if misses else 1.0
+    return float(low), float(high)
 
 
 # What is counted of a test, as it stands beside a figure and in the reference.
@@ -148,13 +151,14 @@ class Tally:
 def _agree(today: Tally, reference: Tally, significance: float) -> bool:
     if {today.verdict, reference.verdict} == {"holds", "fails"}:
         return False
-    held = _compare_shares(today.successes, today.trials, reference.successes, reference.trials)
-    reached = _compare_shares(today.trials, today.seeds, reference.trials, reference.seeds)
-    return min(held, reached) >= significance
+    held = (today.successes, today.trials), (reference.successes, reference.trials)
+    reached = (today.trials, today.seeds), (reference.trials, reference.seeds)
+    return all(_compare_shares(*shares) >= significance for shares in (held, reached))
 
 
-def _compare_shares(successes: int, trials: int, others: int, other_trials: int) -> float:
-    table = [[successes, trials - successes], [others, other_trials - others]]
+@cache
+def _compare_shares(*shares: tuple[int, int]) -> float:
+    table = [[hits, of - hits] for hits, of in shares]
     return float(scipy.stats.fisher_exact(table).pvalue)
 
 

@@ -18,7 +18,7 @@ from tiny import write_notebook
 from fprin_utils.files import ROOT
 
 SETTINGS = json.loads((ROOT / "voila.json").read_text(encoding="utf-8"))
-NUM_PAGES = 20
+NUM_PAGES = 10
 
 
 def test_a_closed_page_is_over_within_five_minutes():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from fprin_utils.claims import SUSPICION, Tally
+from fprin_utils.claims import SIGNIFICANCE, SUSPICION, Tally
 from fprin_utils.verdicts import sum_tallies
 
 # How often a check must notice that a share of 0.9 or more has fallen to one half, and how often
@@ -53,13 +53,13 @@ def count_check_seeds(entry: Mapping[str, Any]) -> tuple[int, int] | None:
         return None
     extreme = list(filter(is_extreme, tallies))
     least = max(map(count_seeds_needed, tallies))
-    alarms = {
-        seeds: sum(compute_false_alarm(tally, seeds) for tally in tallies)
-        for seeds in range(least, least + SPARE_SEEDS + 1)
-        if all(compute_power(tally, seeds, seeds) >= SECOND_POWER for tally in extreme)
-    }
-    rare = [seeds for seeds, alarm in alarms.items() if alarm < RARE]
-    second = rare[0] if rare else min(alarms, key=alarms.get, default=least)
+    alarms = {}
+    for seeds in range(least, least + SPARE_SEEDS + 1):
+        if all(compute_power(tally, seeds, seeds) >= SECOND_POWER for tally in extreme):
+            alarms[seeds] = sum(compute_false_alarm(tally, seeds) for tally in tallies)
+            if alarms[seeds] < RARE:
+                break
+    second = min(alarms, key=alarms.get, default=least)
     first = FEWEST_SEEDS
     while first < second and any(compute_power(t, first, second) < POWER for t in extreme):
         first += 1
@@ -118,7 +118,8 @@ def compute_power(reference: Tally, first: int, second: int, share: float = 0.5)
     return float(scipy.stats.binom.pmf(held, held[-1], share) * is_suspicious @ later)
 
 
-def compute_false_alarm(reference: Tally, seeds: int) -> float:
+@cache
+def compute_false_alarm(reference: Tally, seeds: int, significance: float = SIGNIFICANCE) -> float:
     """Return how probable it is that outcomes disagree with a reference of the same shares.
 
     The shares, of seeds that are reached and of those that hold among them, are drawn from what the
@@ -127,7 +128,8 @@ def compute_false_alarm(reference: Tally, seeds: int) -> float:
 
     Args:
         reference: The stored outcomes.
-        seeds: Seeds of the second look.
+        seeds: Seeds of the second look, or of the first, which alarms at `SUSPICION`.
+        significance: Value of p below which outcomes disagree.
 
     Returns:
         Probability.
@@ -143,5 +145,5 @@ def compute_false_alarm(reference: Tally, seeds: int) -> float:
         posterior = scipy.stats.betabinom(len(tallies) - 1, hits + 0.5, of - hits + 0.5)
         probabilities = posterior.pmf(range(len(tallies)))
         for tally, probability in zip(tallies, probabilities, strict=True):
-            total += 0.0 if tally.agrees_with(reference) else probability
+            total += 0.0 if tally.agrees_with(reference, significance) else probability
     return float(total)

@@ -20,7 +20,7 @@ from fprin_utils.build.agreement import (
     pool,
 )
 from fprin_utils.checks import check_choice, check_list, check_texts
-from fprin_utils.claims import CONTROL_VERDICTS, TALLY_FIELDS, VERDICTS, Tally
+from fprin_utils.claims import CONTROL_VERDICTS, SUSPICION, TALLY_FIELDS, VERDICTS, Tally
 from fprin_utils.figures import list_notebooks, read_metadata
 from fprin_utils.files import NOTEBOOKS, ROOT, write_whole
 from fprin_utils.verdicts import (
@@ -344,20 +344,23 @@ def _format_steadiness(
 
 def format_agreement_table(_: Say = str) -> str:
     """Return the table of CONTRIBUTING.md: what the comparison with the reference finds."""
-    header = ("Notebook", "First look", "Second", "Reference", "False alarm", "Found")
-    rows, alarms = start_table(header), []
+    header = ("Notebook", "First look", "Second", "Reference", "Suspicious", "Disagrees", "Found")
+    rows, suspicions, alarms = start_table(header), [], []
     for notebook, entry in read_reference().items():
         tallies = list_tallies(entry)
         if not tallies:
             continue
         first, second = entry["check_seeds"]
+        suspicions.append(sum(compute_false_alarm(tally, first, SUSPICION) for tally in tallies))
         alarms.append(sum(compute_false_alarm(tally, second) for tally in tallies))
         found = [compute_power(tally, first, second) for tally in filter(is_extreme, tallies)]
         most = max(tally.seeds for tally in tallies)
         least = f"{min(found):.2f}" if found else "-"
         seeds = [str(first), str(second), str(most)]
-        rows.append(format_row([notebook, *seeds, f"{alarms[-1]:.1e}", least]))
-    rows.append(format_row(["all", "", "", "", f"{sum(alarms):.1e}", ""]))
+        falsely = [f"{suspicions[-1]:.2f}", f"{alarms[-1]:.1e}"]
+        rows.append(format_row([notebook, *seeds, *falsely, least]))
+    falsely = [f"{sum(suspicions):.2f}", f"{sum(alarms):.1e}"]
+    rows.append(format_row(["all", "", "", "", *falsely, ""]))
     return "\n".join(rows) + "\n"
 
 
