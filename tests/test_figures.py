@@ -347,6 +347,18 @@ def test_a_shown_figure_is_a_picture_with_its_text_and_once(figure, tmp_path, mo
     assert page.count(bundle["image/png"]) == 1
 
 
+@pytest.mark.parametrize("layout", ["constrained", "none"])
+def test_what_is_added_to_a_shown_figure_has_its_place_when_it_is_saved(tmp_path, layout):
+    figure = plt.figure(layout=layout)
+    ax = figure.subplots()
+    settings = configure(output_dir=str(tmp_path))
+    fp.show_figure(figure, settings)
+    before = ax.get_position().x0
+    ax.set_ylabel("a label\nof three\nlines", fontsize=20)
+    fp.save_figure(figure, settings, [])
+    assert (ax.get_position().x0 > before) == (layout == "constrained")
+
+
 WINDOWS = """
 import sys
 import distributed, psutil  # which need them themselves where they are
