@@ -26,10 +26,11 @@ test: $(VENV)/.ready
 	$(RUN) -m ruff format --check .
 	@# In the order of their names, so that no long file is left for the end.
 	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25
-	@# Few seeds first; what fails with them, or looks suspicious, runs once more with as many as it
-	@# takes to tell. Status 1 of pytest: tests failed, and nothing else went wrong.
-	FPRIN_CHECK=first $(CHECK) notebooks || { [ $$? -eq 1 ] && \
-	  suspicious=$$($(RUN) tests/failed_notebooks.py) && FPRIN_CHECK=second $(CHECK) $$suspicious; }
+	@# Few seeds first; what looks suspicious with them runs once more with as many as it takes to
+	@# tell. Status 1 of pytest: tests failed, and nothing else went wrong.
+	FPRIN_CHECK=first $(CHECK) --junitxml $(VENV)/first_look.xml notebooks || { [ $$? -eq 1 ] && \
+	  suspicious=$$($(RUN) tests/suspicious_notebooks.py $(VENV)/first_look.xml) && \
+	  FPRIN_CHECK=second $(CHECK) $$suspicious; }
 
 # The notebooks and the package as pages to read in a browser, without a network.
 site: $(VENV)/.ready
