@@ -24,8 +24,10 @@ figures: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	@# In the order of their names, so that no long file is left for the end.
-	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25
+	@# In the order of their names, so that no long file is left for the end; the longest of them
+	@# take 40 s, and what waits for ever is to be named.
+	$(RUN) -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 25 \
+	  --timeout 400
 	@# Few seeds first; what looks suspicious with them runs once more with as many as it takes to
 	@# tell. Status 1 of pytest: tests failed, and nothing else went wrong.
 	FPRIN_CHECK=first $(CHECK) --junitxml $(VENV)/first_look.xml notebooks || { [ $$? -eq 1 ] && \
