@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ CONTROL_VERDICTS = {
 }
 # Outcomes disagree where Fisher's exact test finds them this unlikely to have one share. At a first
 # look, with few seeds, this much is enough for a second one.
-SIGNIFICANCE, SUSPICION = 1e-4, 0.02
+SIGNIFICANCE, SUSPICION = 1e-4, 0.01
 
 
 def compute_share_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -157,9 +158,13 @@ def _agree(today: Tally, reference: Tally, significance: float) -> bool:
 
 
 @cache
-def _compare_shares(*shares: tuple[int, int]) -> float:
-    table = [[hits, of - hits] for hits, of in shares]
-    return float(scipy.stats.fisher_exact(table).pvalue)
+def _compare_shares(one: tuple[int, int], other: tuple[int, int]) -> float:
+    """Return p of Fisher's exact test, two-sided, of two shares: hits, and of how many trials."""
+    # To import scipy.stats for it would take each kernel more than a second.
+    (hits, trials), (other_hits, other_trials) = one, other
+    total = hits + other_hits
+    ways = [comb(trials, n) * comb(other_trials, total - n) for n in range(total + 1)]
+    return sum(number for number in ways if number <= ways[hits]) / sum(ways)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
+import itertools
 import json
 
 import numpy as np
 import pytest
+from scipy.stats import fisher_exact
 from statsmodels.stats.proportion import proportion_confint
 
 import fprin_utils as fp
@@ -12,6 +14,14 @@ def test_interval_of_a_share_is_the_exact_one_of_statsmodels(successes, trials):
     interval = fp.claims.compute_share_interval(successes, trials)
     expected = proportion_confint(successes, trials, alpha=0.05, method="beta")
     assert interval == pytest.approx(np.nan_to_num(expected, nan=0), abs=1e-9)
+
+
+def test_shares_are_told_apart_by_the_exact_test_of_scipy():
+    shares = [(hits, trials) for trials in (0, 1, 6, 16, 96) for hits in {0, trials // 3, trials}]
+    for one, other in itertools.product(shares, repeat=2):
+        table = [[hits, trials - hits] for hits, trials in (one, other)]
+        expected = fisher_exact(table).pvalue
+        assert fp.claims._compare_shares(one, other) == pytest.approx(expected, rel=1e-6), table
 
 
 def test_without_trials_a_share_may_be_anything():

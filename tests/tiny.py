@@ -49,7 +49,7 @@ for name in ("target", "control"):
     fp.train(
         fp.Ensemble([20], seeds=settings.seeds), grid, fp.make_sinusoids(grid, [1, 3]),
         num_steps=3000, learning_rate=settings.learning_rate,
-        checkpoint=settings.checkpoint(name), checkpoint_seconds=0.01,
+        checkpoint=settings.checkpoint(name), checkpoint_seconds=0.1,
     )
 """
 

@@ -19,8 +19,8 @@ from fprin_utils.verdicts import sum_tallies
 
 # How often a check must notice that a share of 0.9 or more has fallen to one half, and how often
 # its second look must, were it always taken.
-POWER, SECOND_POWER = 0.8, 0.88
-FEWEST_SEEDS, MOST_SEEDS = 8, 64
+POWER, SECOND_POWER = 0.8, 0.95
+FEWEST_SEEDS, MOST_SEEDS = 6, 64
 # False alarms of a notebook that are rare enough, and how many more seeds they are worth.
 RARE, SPARE_SEEDS = 1e-3, 5
 
