@@ -225,6 +225,8 @@ def test_images_are_arranged_row_by_row(cifar):
     faces = datasets.load_dataset("faces")
     sheet = datasets.arrange_images(faces, 2, 3)
     assert sheet.shape == (51, 77)
+    assert (sheet[25] == 0.5).all()
+    assert (sheet[:, 25::26] == 0.5).all()
     for place in range(6):
         top, left = 26 * (place // 3), 26 * (place % 3)
         image = faces.inputs[place].reshape(25, 25)

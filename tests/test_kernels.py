@@ -82,6 +82,16 @@ def test_the_closed_form_is_the_mean_over_many_neurons(part):
     np.testing.assert_allclose(wider, found * (1 if part == "outer_bias" else 5))
 
 
+def test_the_closed_form_is_finite_on_its_diagonal_and_where_nothing_is_seen():
+    points = np.random.default_rng(0).normal(size=(100, 3))
+    points[0] = 0
+    kernel = kernels.compute_relu_kernel(points, **MEAN | {"bias_std": 0})
+    # At an angle of 0: half of the neurons are active.
+    squares = (points**2).sum(axis=1)
+    expected = (MEAN["outer_std"] ** 2 * (squares + 1) + MEAN["weight_std"] ** 2 * squares) / 2 + 1
+    np.testing.assert_allclose(np.diag(kernel), expected, rtol=1e-6)
+
+
 def test_on_the_circle_the_eigenvalues_are_those_of_basri():
     angles = fp.make_grid(4096)
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -159,8 +169,10 @@ def test_a_step_that_diverges_is_refused():
     kernels.predict_training(np.eye(4), **known, learning_rate=4.0)
     with pytest.raises(ValueError, match="diverges above 4"):
         kernels.predict_training(np.eye(4), **known, learning_rate=4.1)
+    skewed = np.zeros((4, 4))
+    skewed[0, 1], skewed[1, 0] = 0.1, 0.101
     with pytest.raises(ValueError, match="not symmetric"):
-        kernels.predict_training(np.triu(np.ones((4, 4))), **known, learning_rate=0.1)
+        kernels.predict_training(np.eye(4) + skewed, **known, learning_rate=0.1)
 
 
 def test_training_follows_the_prediction_of_its_own_kernel_at_first():
