@@ -37,6 +37,8 @@ def test_the_kernels_of_an_ensemble_are_those_of_a_double_loop(activation):
         np.testing.assert_allclose(found[place], expected, rtol=1e-6, atol=1e-12)
     same = kernels.compute_tangent_kernel(networks, CIRCLE)
     np.testing.assert_allclose(same, np.swapaxes(same, 1, 2), rtol=1e-12)
+    single = kernels.compute_tangent_kernel(fp.Ensemble([6], seeds=[3]), ANGLES)
+    assert single.dtype == np.float64
 
 
 def test_the_kernel_of_a_module_counts_what_is_trained_alone():
@@ -162,6 +164,12 @@ def test_directions_without_eigenvalue_move_linearly_at_other_points():
         other_initial=[0.0],
     )
     np.testing.assert_allclose(found, [[1.5]])
+
+
+def test_an_eigenvalue_that_rounding_made_negative_does_not_grow():
+    kernel, known = np.diag([1.0, -1e-6]), {"targets": np.ones(2), "initial": np.zeros(2)}
+    (outputs,) = kernels.predict_training(kernel, **known, steps=[10**7], learning_rate=0.5)
+    np.testing.assert_allclose(outputs, [1, 0], atol=1e-12)
 
 
 def test_a_step_that_diverges_is_refused():
